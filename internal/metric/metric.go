@@ -1,0 +1,84 @@
+// Package metric counts what the daemons do and serves it to Prometheus. No
+// address, user or domain is ever a label.
+package metric
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Set is the metrics of one process. All methods may be called concurrently.
+type Set struct {
+	reg      *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	sessions *prometheus.GaugeVec
+	events   *prometheus.CounterVec
+}
+
+// New returns a Set with the metrics of the Go runtime and the process.
+func New(version string) *Set {
+	s := &Set{
+		reg: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatepost_requests_total",
+			Help: "Answered requests, messages, logins and deliveries, by daemon and verdict.",
+		}, []string{"daemon", "verdict"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "gatepost_request_seconds",
+			Help:    "Time from the request to its answer, by daemon.",
+			Buckets: []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 10, 60},
+		}, []string{"daemon"}),
+		sessions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gatepost_sessions",
+			Help: "Open connections, by daemon.",
+		}, []string{"daemon"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatepost_events_total",
+			Help: "Things worth an alarm: records dropped, tables full, panics, by name.",
+		}, []string{"event"}),
+	}
+	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "gatepost_build_info", Help: "Always 1; the version is the label.",
+	}, []string{"version"})
+	info.WithLabelValues(version).Set(1)
+	s.reg.MustRegister(s.requests, s.seconds, s.sessions, s.events, info,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s
+}
+
+// Request counts one answer of daemon and its time. verdict is one of the
+// daemon's own few words, never what a peer sent.
+func (s *Set) Request(daemon, verdict string, took time.Duration) {
+	s.requests.WithLabelValues(daemon, verdict).Inc()
+	s.seconds.WithLabelValues(daemon).Observe(took.Seconds())
+}
+
+// Sessions adds delta to the open connections of daemon.
+func (s *Set) Sessions(daemon string, delta int) {
+	s.sessions.WithLabelValues(daemon).Add(float64(delta))
+}
+
+// Event counts one occurrence of a thing worth an alarm.
+func (s *Set) Event(name string) { s.events.WithLabelValues(name).Inc() }
+
+// Gauge adds a metric whose value is read at each scrape: a queue's length,
+// the size of a table. name ends in its unit.
+func (s *Set) Gauge(name, help string, value func() float64) {
+	s.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// Counter adds a metric that only grows and is read at each scrape.
+func (s *Set) Counter(name, help string, value func() float64) {
+	s.reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
+// Handler serves the metrics in Prometheus' text format.
+func (s *Set) Handler() http.Handler {
+	return promhttp.HandlerFor(s.reg, promhttp.HandlerOpts{})
+}
