@@ -160,10 +160,11 @@ func validDomain(s string) bool {
 func (a Address) IsNull() bool { return a == Address{} }
 
 // String returns a as it goes on the wire, without brackets: the local part is
-// quoted where it has to be. The null reverse-path is "".
+// quoted where it has to be. The null reverse-path is "", and a domain alone,
+// which is no envelope address but a catch-all's name, is "@domain".
 func (a Address) String() string {
 	local := a.LocalPart
-	if !isDotString(local) && !a.IsNull() {
+	if local != "" && !isDotString(local) {
 		local = quote(local)
 	}
 	if a.Domain == "" {
@@ -174,6 +175,40 @@ func (a Address) String() string {
 
 // Path returns a in angle brackets.
 func (a Address) Path() string { return "<" + a.String() + ">" }
+
+// MarshalText returns String.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (a *Address) UnmarshalText(b []byte) error {
+	s := string(b)
+	if len(s) > 1 && s[0] == '@' {
+		domain, err := ParseDomain(s[1:])
+		if err != nil {
+			return err
+		}
+		*a = Address{Domain: domain}
+		return nil
+	}
+	got, err := ParsePath(s)
+	if err != nil {
+		return err
+	}
+	*a = got
+	return nil
+}
+
+// ParseDomain reads a domain: lower case, without a final dot.
+func ParseDomain(s string) (string, error) {
+	d := strings.ToLower(strings.TrimSuffix(s, "."))
+	if len(d) > MaxDomain {
+		return "", ErrTooLong
+	}
+	if !validDomain(d) {
+		return "", ErrSyntax
+	}
+	return d, nil
+}
 
 // Folded returns a with the local part in lower case. Look-ups use it: a
 // mailbox is one, however its name is typed.

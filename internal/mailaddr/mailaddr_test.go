@@ -65,6 +65,19 @@ func TestCutDetail(t *testing.T) {
 	}
 }
 
+func TestText(t *testing.T) {
+	for _, s := range []string{"alice@example.org", "@example.org", "", `"a b"@example.org`} {
+		var a Address
+		if err := a.UnmarshalText([]byte(s)); err != nil || a.String() != s {
+			t.Errorf("UnmarshalText(%q) = %+v, %v", s, a, err)
+		}
+	}
+	var a Address
+	if err := a.UnmarshalText([]byte("@a b")); err == nil {
+		t.Errorf("UnmarshalText(@a b) = %+v", a)
+	}
+}
+
 func FuzzParsePath(f *testing.F) {
 	for _, s := range []string{"<a@b.example>", "<>", `<"a\"b"@c>`, "<@a:b@c>", "a b@c", "<a@[::1]>", `"\`, "<\"a\"@>"} {
 		f.Add(s)
