@@ -1,0 +1,23 @@
+// Package resolver asks DNS servers, and keeps what they said.
+//
+// A question has one of three outcomes: records; no such name or no such data
+// (an empty result and a nil error); or an error of class mailerr.Transient,
+// when no server gave an answer. A caller that must not take "unknown" for
+// "no" needs nothing else.
+//
+// It asks recursive servers over UDP with EDNS (RFC 6891, 1232 octets), and
+// over TCP when an answer was cut (RFC 7766). Every question has a socket and
+// an id of its own; what does not match both and the question is not an
+// answer (RFC 5452 §9). Aliases are followed within the answer, and asked for
+// when the server left them out. Names are taken as they are, so that SPF can
+// ask for one that no host could have.
+//
+// The cache holds positive and negative answers (RFC 2308) for as long as
+// their TTL says, at most Config.MaxTTL, and at most Config.CacheSize octets:
+// the answer that was used least recently goes first. Callers with the same
+// question at the same time share one query. Errors are not kept.
+//
+// Limits: DNSSEC is not looked at, neither the AD bit nor signatures. The
+// servers of /etc/resolv.conf are read once, by New; its search list and
+// ndots are not used: every name is taken as complete.
+package resolver

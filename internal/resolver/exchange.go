@@ -1,0 +1,123 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// udpSize is the EDNS buffer that no path cuts to pieces (DNS Flag Day 2020).
+const udpSize = 1232
+
+// maxStray bounds the datagrams that are read past while waiting for the
+// answer to one question.
+const maxStray = 64
+
+// errNoAnswer is when no server said yes or no.
+var errNoAnswer = errors.New("no server answered")
+
+// ask puts one question to the servers in turn until one of them says yes or
+// no: NOERROR or NXDOMAIN. Every other code is that server's trouble.
+func (r *Resolver) ask(ctx context.Context, k key) (*dns.Msg, error) {
+	last := errNoAnswer
+	for range r.cfg.Attempts {
+		for _, server := range r.servers {
+			m, err := r.try(ctx, server, k)
+			if err == nil {
+				return m, nil
+			}
+			last = fmt.Errorf("ask %s: %w", server, err)
+			if ctx.Err() != nil {
+				return nil, last
+			}
+		}
+	}
+	return nil, last
+}
+
+// try puts one question to one server: with EDNS, without it for a server
+// that does not know it, and over TCP when the answer was cut.
+func (r *Resolver) try(ctx context.Context, server string, k key) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout.Std())
+	defer cancel()
+	edns := true
+	m, err := r.exchange(ctx, "udp", server, query(k, edns))
+	if err == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented || m.Rcode == dns.RcodeBadVers) {
+		edns = false
+		m, err = r.exchange(ctx, "udp", server, query(k, edns))
+	}
+	if err == nil && m.Truncated {
+		m, err = r.exchange(ctx, "tcp", server, query(k, edns))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		return nil, errors.New(dns.RcodeToString[m.Rcode])
+	}
+	return m, nil
+}
+
+// query builds the question k with an id of its own.
+func query(k key, edns bool) *dns.Msg {
+	m := new(dns.Msg)
+	m.SetQuestion(k.name, k.rtype)
+	if edns {
+		m.SetEdns0(udpSize, false)
+	}
+	return m
+}
+
+// exchange is one question and its answer on the wire. Datagrams that do not
+// answer q are passed over: else whoever can send one could make us fail.
+func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
+	client := dns.Client{Net: network, UDPSize: udpSize}
+	conn, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	conn.UDPSize = udpSize
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := conn.WriteMsg(q); err != nil {
+		return nil, wireErr(ctx, err)
+	}
+	for range maxStray {
+		m, err := conn.ReadMsg()
+		switch {
+		case m != nil && (err == nil || m.Truncated) && answers(m, q):
+			// What was cut may not end where a record does.
+			return m, nil
+		case network == "tcp" && err == nil:
+			return nil, errors.New("answer to another question")
+		case network == "tcp" || m == nil && !errors.Is(err, dns.ErrShortRead):
+			return nil, wireErr(ctx, err)
+		}
+	}
+	return nil, errors.New("too many stray answers")
+}
+
+// wireErr prefers the reason that the context has.
+func wireErr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// answers reports whether m is the answer to q (RFC 5452 §9.1).
+func answers(m, q *dns.Msg) bool {
+	if !m.Response || m.Id != q.Id || m.Opcode != dns.OpcodeQuery {
+		return false
+	}
+	if len(m.Question) == 0 {
+		// A server that cannot read the question leaves it out.
+		return m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError
+	}
+	a, b := m.Question[0], q.Question[0]
+	return len(m.Question) == 1 && a.Qtype == b.Qtype && a.Qclass == b.Qclass && fold(a.Name) == fold(b.Name)
+}

@@ -1,0 +1,177 @@
+package scan
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/message"
+	"github.com/gatepost/gatepost/internal/rawmsg"
+	"github.com/gatepost/gatepost/internal/unit"
+	"github.com/gatepost/gatepost/internal/verdict"
+)
+
+// Direction says where a message comes from. The listener that was asked is
+// its proof, not an address.
+type Direction int
+
+// The directions.
+const (
+	// Inbound is mail from strangers.
+	Inbound Direction = iota
+	// Outbound is mail that one of our users submits.
+	Outbound
+	// Local is mail made on this host: cron, web applications, bounces.
+	Local
+	// Own is mail of our own spool.
+	Own
+)
+
+// String returns the direction's word.
+func (d Direction) String() string {
+	switch d {
+	case Inbound:
+		return "inbound"
+	case Outbound:
+		return "outbound"
+	case Local:
+		return "local"
+	}
+	return "own"
+}
+
+// Client is the SMTP client that brought the message.
+type Client struct {
+	Addr netip.Addr
+	// Name is its verified name, "" where it has none or nobody knows.
+	Name string
+	// Helo is what it said, as typed; "" where there was no SMTP.
+	Helo string
+	TLS  bool
+}
+
+// Message is what is known of a message.
+type Message struct {
+	Direction Direction
+	Client    Client
+	// User is the SASL login, "" for none.
+	User     string
+	MailFrom mailaddr.Address
+	RcptTo   []mailaddr.Address
+	// Raw is the message, or the first part of one longer than was kept.
+	Raw *rawmsg.Message
+	// Size is the whole message's in bytes; 0 means that of Raw.
+	Size int64
+	// Auth holds the results of authentication; zero: nothing was checked.
+	Auth mailauth.Results
+}
+
+// Result is the judgement.
+type Result struct {
+	// Lines are the rules that had something to say, in the order of Rules.
+	Lines []verdict.Line `json:"lines"`
+	// Score is the sum of Lines.
+	Score   float64         `json:"score"`
+	Verdict verdict.Verdict `json:"verdict"`
+	// Partly says that not all of the message was looked at.
+	Partly bool `json:"partly"`
+	// Reject is the text for the peer that a rule wants with Verdict Reject,
+	// "" for the usual one.
+	Reject string `json:"reject,omitempty"`
+}
+
+// Scan judges m. Equal arguments give equal results.
+func Scan(cfg Config, m Message, now time.Time) Result {
+	if m.Direction == Local || m.Direction == Own {
+		return Result{}
+	}
+	if m.Raw == nil {
+		m.Raw = rawmsg.Scan(nil, rawmsg.Default())
+	}
+	f := newFacts(m, now)
+	res := Result{Partly: f.partly()}
+	for i := range rules {
+		r := &rules[i]
+		if r.inbound && m.Direction != Inbound {
+			continue
+		}
+		mode, score := cfg.of(r)
+		if mode == unit.Off {
+			continue
+		}
+		o := r.match(f)
+		if !o.hit {
+			continue
+		}
+		l := verdict.Line{Name: r.Name, Group: r.Group, Score: score, Text: r.Text, Options: o.options}
+		if mode == unit.Observe {
+			l = observed(l)
+		} else if r.verdict > res.Verdict {
+			res.Verdict, res.Reject = r.verdict, r.reply
+		}
+		res.Lines = append(res.Lines, l)
+	}
+	res.Score = verdict.Sum(res.Lines)
+	res.Verdict = max(res.Verdict, cfg.byScore(m.Direction, res.Score))
+	return res
+}
+
+// observed returns l without its score, which an option tells instead.
+func observed(l verdict.Line) verdict.Line {
+	l.Options = append([]string{"observed, would add " + points(l.Score)}, l.Options...)
+	l.Score = 0
+	return l
+}
+
+// byScore returns what the thresholds make of a score.
+func (c Config) byScore(d Direction, score float64) verdict.Verdict {
+	switch {
+	case c.Reject > 0 && score >= c.Reject:
+		return verdict.Reject
+	case c.Mark > 0 && score >= c.Mark && d == Inbound:
+		return verdict.Mark
+	}
+	return verdict.Accept
+}
+
+// facts are what rules look at.
+type facts struct {
+	Message
+	text *message.Message
+	now  time.Time
+}
+
+func newFacts(m Message, now time.Time) *facts {
+	return &facts{Message: m, text: message.Decode(m.Raw), now: now}
+}
+
+// partly reports whether some of the message was not looked at.
+func (f *facts) partly() bool { return f.text.Partly || f.Size > int64(len(f.Raw.Raw)) }
+
+// outcome is what one rule says.
+type outcome struct {
+	hit     bool
+	options []string
+}
+
+// maxOption and maxOptions bound what a line tells of a stranger's text.
+const (
+	maxOption  = 100
+	maxOptions = 5
+)
+
+// yes returns a hit with options, cut to what a line holds.
+func yes(options ...string) outcome {
+	o := outcome{hit: true}
+	for _, s := range options {
+		if len(o.options) == maxOptions {
+			break
+		}
+		o.options = append(o.options, clip(s, maxOption))
+	}
+	return o
+}
+
+// when is a hit without options where b is true.
+func when(b bool) outcome { return outcome{hit: b} }
