@@ -1,0 +1,482 @@
+// Package accounttest has the tests that every account.Store must pass.
+package accounttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/secret"
+)
+
+// Run runs the contract on stores that open makes, each of them empty. No case
+// may be left out.
+func Run(t *testing.T, open func(t *testing.T) account.Store) {
+	for _, tc := range []struct {
+		name string
+		test func(t *testing.T, s account.Store)
+	}{
+		{"domains", domains},
+		{"users", users},
+		{"change of a user", changeUser},
+		{"aliases", aliases},
+		{"exact rows only", exactRows},
+		{"not found", notFound},
+		{"domain that is not empty", notEmpty},
+		{"ids do not come back", ids},
+		{"case", folding},
+		{"masks", masks},
+		{"what can not be stored", invalid},
+		{"largest values", largest},
+		{"cancelled context", cancelled},
+		{"version moves with each change", version},
+		{"an answer is never older than a change", fresh},
+		{"two writers", writers},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, open(t)) })
+	}
+}
+
+// Addr parses an address, "@domain" as a catch-all.
+func Addr(t testing.TB, s string) mailaddr.Address {
+	t.Helper()
+	if domain, ok := strings.CutPrefix(s, "@"); ok {
+		return mailaddr.Address{Domain: domain}
+	}
+	a, err := mailaddr.Parse(s)
+	if err != nil {
+		t.Fatalf("Parse(%q): %v", s, err)
+	}
+	return a
+}
+
+// Fill adds domains, users and aliases ("name=target,target") to a store.
+func Fill(t testing.TB, s account.Writer, rows ...string) {
+	t.Helper()
+	ctx := context.Background()
+	for _, row := range rows {
+		name, to, alias := strings.Cut(row, "=")
+		var err error
+		switch {
+		case alias:
+			a := account.Alias{Addr: Addr(t, name)}
+			for target := range strings.SplitSeq(to, ",") {
+				a.To = append(a.To, Addr(t, target))
+			}
+			err = s.AddAlias(ctx, a)
+		case strings.Contains(row, "@"):
+			err = s.AddUser(ctx, account.User{Addr: Addr(t, row), Password: secret.String("{PLAIN}x")})
+		default:
+			err = s.AddDomain(ctx, row)
+		}
+		if err != nil {
+			t.Fatalf("add %s: %v", row, err)
+		}
+	}
+}
+
+// want fails unless err is what was wanted; nil wants nil.
+func want(t *testing.T, what string, err, wanted error) {
+	t.Helper()
+	if !errors.Is(err, wanted) || wanted == nil && err != nil {
+		t.Errorf("%s = %v, want %v", what, err, wanted)
+	}
+}
+
+func domains(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "b.example", "a.example")
+	want(t, "AddDomain twice", s.AddDomain(ctx, "example.org"), account.ErrExists)
+	all, err := s.Domains(ctx)
+	if err != nil || !slices.Equal(all, []account.Domain{{Name: "a.example"}, {Name: "b.example"}, {Name: "example.org"}}) {
+		t.Errorf("Domains() = %v, %v", all, err)
+	}
+	want(t, "RemoveDomain", s.RemoveDomain(ctx, "a.example", false), nil)
+	_, err = s.Domain(ctx, "a.example")
+	want(t, "Domain after RemoveDomain", err, account.ErrNotFound)
+	want(t, "RemoveDomain twice", s.RemoveDomain(ctx, "a.example", true), account.ErrNotFound)
+}
+
+func users(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "other.example")
+	alice := account.User{
+		Addr: Addr(t, "alice@example.org"), Password: secret.String("{PLAIN}wonderland"),
+		Held: true, Disabled: true, Quota: 1 << 40,
+	}
+	want(t, "AddUser", s.AddUser(ctx, alice), nil)
+	want(t, "AddUser twice", s.AddUser(ctx, alice), account.ErrExists)
+	want(t, "AddUser without a domain", s.AddUser(ctx, account.User{Addr: Addr(t, "x@far.example")}), account.ErrNoDomain)
+	Fill(t, s, "alice@other.example", "bob@example.org")
+	got, err := s.User(ctx, alice.Addr)
+	if err != nil || got.ID == 0 || got.Changed.IsZero() {
+		t.Fatalf("User() = %+v, %v", got, err)
+	}
+	if got.Addr != alice.Addr || !got.Password.Equal(alice.Password) || !got.Held || !got.Disabled || got.Quota != alice.Quota {
+		t.Errorf("User() = %+v, want %+v", got, alice)
+	}
+	want(t, "RemoveUser", s.RemoveUser(ctx, alice.Addr), nil)
+	_, err = s.User(ctx, alice.Addr)
+	want(t, "User after RemoveUser", err, account.ErrNotFound)
+	_, err = s.User(ctx, Addr(t, "alice@other.example"))
+	want(t, "User of the same name elsewhere", err, nil)
+}
+
+func changeUser(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "alice@example.org", "bob@example.org")
+	a := Addr(t, "alice@example.org")
+	want(t, "SetPassword", s.SetPassword(ctx, a, secret.String("{PLAIN}new")), nil)
+	want(t, "SetHeld", s.SetHeld(ctx, a, true), nil)
+	want(t, "SetDisabled", s.SetDisabled(ctx, a, true), nil)
+	want(t, "SetQuota", s.SetQuota(ctx, a, 7), nil)
+	u, err := s.User(ctx, a)
+	if err != nil || string(u.Password.Reveal()) != "{PLAIN}new" || !u.Held || !u.Disabled || u.Quota != 7 {
+		t.Errorf("User() = %+v, %v", u, err)
+	}
+	want(t, "SetHeld back", s.SetHeld(ctx, a, false), nil)
+	if u, err := s.User(ctx, a); err != nil || u.Held {
+		t.Errorf("User() = %+v, %v, want not held", u, err)
+	}
+	if u, err := s.User(ctx, Addr(t, "bob@example.org")); err != nil || u.Held || u.Disabled || u.Quota != 0 ||
+		string(u.Password.Reveal()) != "{PLAIN}x" {
+		t.Errorf("User(bob) = %+v, %v, want unchanged", u, err)
+	}
+}
+
+func aliases(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "info@example.org=alice@example.org,Bob@Far.example")
+	check := func(name string, targets ...string) {
+		t.Helper()
+		a, err := s.Alias(ctx, Addr(t, name))
+		var got []string
+		for _, to := range a.To {
+			got = append(got, to.String())
+		}
+		if err != nil || a.Addr != Addr(t, name) || !slices.Equal(got, targets) {
+			t.Errorf("Alias(%s) = %v to %q, %v, want %q", name, a.Addr, got, err, targets)
+		}
+	}
+	check("info@example.org", "alice@example.org", "Bob@far.example") // a foreign local part keeps its case
+	Fill(t, s, "info@example.org=bob@far.example,carol@example.org")
+	check("info@example.org", "alice@example.org", "Bob@far.example", "carol@example.org")
+	again := account.Alias{Addr: Addr(t, "info@example.org"), To: []mailaddr.Address{Addr(t, "CAROL@example.org")}}
+	want(t, "AddAlias of what is there", s.AddAlias(ctx, again), account.ErrExists)
+	want(t, "RemoveAlias of one", s.RemoveAlias(ctx, again.Addr, Addr(t, "BOB@far.example")), nil)
+	check("info@example.org", "alice@example.org", "carol@example.org")
+	err := s.RemoveAlias(ctx, again.Addr, Addr(t, "alice@example.org"), Addr(t, "nobody@example.org"))
+	want(t, "RemoveAlias of an unknown target", err, account.ErrNotFound)
+	check("info@example.org", "alice@example.org", "carol@example.org")
+	want(t, "RemoveAlias of the rest", s.RemoveAlias(ctx, again.Addr, Addr(t, "alice@example.org"), Addr(t, "carol@example.org")), nil)
+	_, err = s.Alias(ctx, again.Addr)
+	want(t, "Alias without a target", err, account.ErrNotFound)
+
+	Fill(t, s, "@example.org=alice@example.org,bob@example.org")
+	check("@example.org", "alice@example.org", "bob@example.org")
+	want(t, "RemoveAlias of all", s.RemoveAlias(ctx, Addr(t, "@example.org")), nil)
+	want(t, "RemoveAlias of nothing", s.RemoveAlias(ctx, Addr(t, "@example.org")), account.ErrNotFound)
+	loop := account.Alias{Addr: Addr(t, "l@example.org"), To: []mailaddr.Address{Addr(t, "l@example.org")}}
+	want(t, "AddAlias of a loop", s.AddAlias(ctx, loop), nil)
+	loop.Addr = Addr(t, "l@far.example")
+	want(t, "AddAlias without a domain", s.AddAlias(ctx, loop), account.ErrNoDomain)
+}
+
+func exactRows(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "alice@example.org", "info@example.org=alice@example.org", "@example.org=alice@example.org")
+	for _, name := range []string{
+		"info@example.org", "nobody@example.org", "alice+x@example.org", "@example.org", "alice@sub.example.org",
+		"%@example.org", "_lice@example.org", "alice",
+	} {
+		_, err := s.User(ctx, Addr(t, name))
+		want(t, "User("+name+")", err, account.ErrNotFound)
+	}
+	for _, name := range []string{"alice@example.org", "nobody@example.org", "info+x@example.org", "@sub.example.org", "%@example.org"} {
+		_, err := s.Alias(ctx, Addr(t, name))
+		want(t, "Alias("+name+")", err, account.ErrNotFound)
+	}
+	for _, name := range []string{"", "org", "sub.example.org", "*", "%", "example", ".example.org"} {
+		_, err := s.Domain(ctx, name)
+		want(t, "Domain("+name+")", err, account.ErrNotFound)
+	}
+}
+
+func notFound(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org")
+	for _, name := range []string{"nobody@example.org", "nobody@far.example"} {
+		a := Addr(t, name)
+		want(t, "RemoveUser", s.RemoveUser(ctx, a), account.ErrNotFound)
+		want(t, "SetPassword", s.SetPassword(ctx, a, secret.String("x")), account.ErrNotFound)
+		want(t, "SetHeld", s.SetHeld(ctx, a, true), account.ErrNotFound)
+		want(t, "SetDisabled", s.SetDisabled(ctx, a, true), account.ErrNotFound)
+		want(t, "SetQuota", s.SetQuota(ctx, a, 1), account.ErrNotFound)
+		want(t, "RemoveAlias", s.RemoveAlias(ctx, a), account.ErrNotFound)
+		want(t, "RemoveAlias", s.RemoveAlias(ctx, a, a), account.ErrNotFound)
+	}
+	if all, err := s.Users(ctx, ""); err != nil || len(all) != 0 {
+		t.Errorf("Users() = %v, %v, want none", all, err)
+	}
+	if all, err := s.Aliases(ctx, ""); err != nil || len(all) != 0 {
+		t.Errorf("Aliases() = %v, %v, want none", all, err)
+	}
+}
+
+func notEmpty(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "a.example", "u@a.example", "b.example", "@b.example=u@a.example", "c.example", "u@c.example", "x@c.example=u@c.example")
+	want(t, "RemoveDomain with a user", s.RemoveDomain(ctx, "a.example", false), account.ErrNotEmpty)
+	want(t, "RemoveDomain with an alias", s.RemoveDomain(ctx, "b.example", false), account.ErrNotEmpty)
+	_, err := s.User(ctx, Addr(t, "u@a.example"))
+	want(t, "User after a refusal", err, nil)
+	want(t, "RemoveDomain by force", s.RemoveDomain(ctx, "c.example", true), nil)
+	_, err = s.User(ctx, Addr(t, "u@c.example"))
+	want(t, "User after force", err, account.ErrNotFound)
+	Fill(t, s, "c.example")
+	_, err = s.Alias(ctx, Addr(t, "x@c.example"))
+	want(t, "Alias of the domain's second life", err, account.ErrNotFound)
+	want(t, "RemoveUser", s.RemoveUser(ctx, Addr(t, "u@a.example")), nil)
+	want(t, "RemoveDomain when empty", s.RemoveDomain(ctx, "a.example", false), nil)
+}
+
+func ids(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "alice@example.org")
+	first, err := s.User(ctx, Addr(t, "alice@example.org"))
+	want(t, "User", err, nil)
+	want(t, "RemoveUser", s.RemoveUser(ctx, first.Addr), nil)
+	Fill(t, s, "alice@example.org")
+	second, err := s.User(ctx, first.Addr)
+	if err != nil || second.ID <= first.ID {
+		t.Errorf("the second alice has id %d, %v, the first had %d", second.ID, err, first.ID)
+	}
+}
+
+func folding(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "Example.ORG.", "ALICE@example.org", "Дима@example.org", "Info@example.org=Alice@Example.Org")
+	want(t, "AddDomain in capitals", s.AddDomain(ctx, "EXAMPLE.org"), account.ErrExists)
+	for _, name := range []string{"alice@example.org", "aLiCe@EXAMPLE.org", "ДИМА@example.org"} {
+		u, err := s.User(ctx, Addr(t, name))
+		if err != nil || u.Addr != Addr(t, name).Folded() {
+			t.Errorf("User(%s) = %v, %v", name, u.Addr, err)
+		}
+	}
+	_, err := s.Alias(ctx, mailaddr.Address{LocalPart: "INFO", Domain: "EXAMPLE.ORG"})
+	want(t, "Alias in capitals", err, nil)
+	_, err = s.Domain(ctx, "EXAMPLE.org.")
+	want(t, "Domain in capitals", err, nil)
+	want(t, "SetHeld in capitals", s.SetHeld(ctx, Addr(t, "ALICE@example.org"), true), nil)
+}
+
+func masks(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "b.example", "a.example", "x@b.example", "anna@a.example", "bob@a.example", "a_b@a.example",
+		"@a.example=bob@a.example", "all@b.example=bob@a.example")
+	for mask, wanted := range map[string][]string{
+		"":                {"a_b@a.example", "anna@a.example", "bob@a.example", "x@b.example"},
+		"*":               {"a_b@a.example", "anna@a.example", "bob@a.example", "x@b.example"},
+		"a.example":       {"a_b@a.example", "anna@a.example", "bob@a.example"},
+		"A*@A.example":    {"a_b@a.example", "anna@a.example"},
+		"a?b@a.example":   {"a_b@a.example"},
+		"a_b@a.example":   {"a_b@a.example"},
+		"*@*":             {"a_b@a.example", "anna@a.example", "bob@a.example", "x@b.example"},
+		"*b*":             {"a_b@a.example", "bob@a.example", "x@b.example"},
+		"%":               nil,
+		"c.example":       nil,
+		"bob@a.example.x": nil,
+	} {
+		all, err := s.Users(ctx, mask)
+		var got []string
+		for _, u := range all {
+			got = append(got, u.Addr.String())
+		}
+		if err != nil || !slices.Equal(got, wanted) {
+			t.Errorf("Users(%q) = %q, %v, want %q", mask, got, err, wanted)
+		}
+	}
+	for mask, wanted := range map[string]int{"": 2, "a.example": 1, "@a.example": 1, "all@*": 1, "z*": 0} {
+		if all, err := s.Aliases(ctx, mask); err != nil || len(all) != wanted {
+			t.Errorf("Aliases(%q) = %v, %v, want %d", mask, all, err, wanted)
+		}
+	}
+}
+
+func invalid(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "alice@example.org")
+	for _, name := range []string{"", ".", "a b", "a@b", "a..b", "[192.0.2.1]", "a\nb", "a/b", strings.Repeat("a", 256)} {
+		want(t, fmt.Sprintf("AddDomain(%q)", name), s.AddDomain(ctx, name), account.ErrInvalid)
+	}
+	for _, a := range []mailaddr.Address{
+		{}, {LocalPart: "a"}, {Domain: "example.org"}, {LocalPart: "a\nb", Domain: "example.org"},
+		{LocalPart: "\xff", Domain: "example.org"}, {LocalPart: strings.Repeat("a", 65), Domain: "example.org"},
+	} {
+		want(t, fmt.Sprintf("AddUser(%q)", a), s.AddUser(ctx, account.User{Addr: a}), account.ErrInvalid)
+		to := account.Alias{Addr: Addr(t, "x@example.org"), To: []mailaddr.Address{a}}
+		want(t, fmt.Sprintf("AddAlias to %q", a), s.AddAlias(ctx, to), account.ErrInvalid)
+	}
+	alice := Addr(t, "alice@example.org")
+	want(t, "AddAlias to nobody", s.AddAlias(ctx, account.Alias{Addr: alice}), account.ErrInvalid)
+	many := make([]mailaddr.Address, account.MaxTargets+1)
+	for i := range many {
+		many[i] = mailaddr.Address{LocalPart: fmt.Sprint("t", i), Domain: "example.org"}
+	}
+	want(t, "AddAlias to too many", s.AddAlias(ctx, account.Alias{Addr: alice, To: many}), account.ErrInvalid)
+	want(t, "AddAlias", s.AddAlias(ctx, account.Alias{Addr: alice, To: many[:account.MaxTargets]}), nil)
+	want(t, "AddAlias of one too many", s.AddAlias(ctx, account.Alias{Addr: alice, To: many[account.MaxTargets:]}), account.ErrInvalid)
+	long := secret.New(bytes.Repeat([]byte("x"), account.MaxPasswordBytes+1))
+	want(t, "SetPassword too long", s.SetPassword(ctx, alice, long), account.ErrInvalid)
+	want(t, "SetPassword with TAB", s.SetPassword(ctx, alice, secret.String("a\tb")), account.ErrInvalid)
+	want(t, "SetQuota below 0", s.SetQuota(ctx, alice, -1), account.ErrInvalid)
+}
+
+func largest(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	label := strings.Repeat("d", 63)
+	domain := strings.Join([]string{label, label, label, label}, ".") // 255
+	a := mailaddr.Address{LocalPart: strings.Repeat("l", mailaddr.MaxLocalPart), Domain: domain}
+	u := account.User{Addr: a, Password: secret.New(bytes.Repeat([]byte("p"), account.MaxPasswordBytes)), Quota: account.MaxQuota}
+	want(t, "AddDomain", s.AddDomain(ctx, domain), nil)
+	want(t, "AddUser", s.AddUser(ctx, u), nil)
+	got, err := s.User(ctx, a)
+	if err != nil || got.Addr != a || !got.Password.Equal(u.Password) || got.Quota != u.Quota {
+		t.Errorf("User() = %v, %v", got.Addr, err)
+	}
+	to := make([]mailaddr.Address, account.MaxTargets)
+	for i := range to {
+		to[i] = mailaddr.Address{LocalPart: fmt.Sprintf("%s%04d", a.LocalPart[:60], i), Domain: domain}
+	}
+	want(t, "AddAlias", s.AddAlias(ctx, account.Alias{Addr: a, To: to}), nil)
+	alias, err := s.Alias(ctx, a)
+	if err != nil || !slices.Equal(alias.To, to) {
+		t.Errorf("Alias() has %d targets, %v, want %d in order", len(alias.To), err, len(to))
+	}
+	odd := mailaddr.Address{LocalPart: `a b"\@%_'`, Domain: domain}
+	want(t, "AddUser of odd name", s.AddUser(ctx, account.User{Addr: odd}), nil)
+	if got, err := s.User(ctx, odd); err != nil || got.Addr != odd {
+		t.Errorf("User(%q) = %q, %v", odd, got.Addr, err)
+	}
+}
+
+func cancelled(t *testing.T, s account.Store) {
+	Fill(t, s, "example.org", "alice@example.org")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	alice := Addr(t, "alice@example.org")
+	_, err := s.User(ctx, alice)
+	want(t, "User", err, context.Canceled)
+	_, err = s.Users(ctx, "")
+	want(t, "Users", err, context.Canceled)
+	want(t, "RemoveUser", s.RemoveUser(ctx, alice), context.Canceled)
+	_, err = s.User(t.Context(), alice)
+	want(t, "User after a cancelled RemoveUser", err, nil)
+}
+
+func version(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	alice := Addr(t, "alice@example.org")
+	to := account.Alias{Addr: alice, To: []mailaddr.Address{alice}}
+	last := s.Version()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"AddDomain", func() error { return s.AddDomain(ctx, "example.org") }},
+		{"AddUser", func() error { return s.AddUser(ctx, account.User{Addr: alice}) }},
+		{"SetPassword", func() error { return s.SetPassword(ctx, alice, secret.String("x")) }},
+		{"SetHeld", func() error { return s.SetHeld(ctx, alice, true) }},
+		{"SetDisabled", func() error { return s.SetDisabled(ctx, alice, true) }},
+		{"SetQuota", func() error { return s.SetQuota(ctx, alice, 1) }},
+		{"AddAlias", func() error { return s.AddAlias(ctx, to) }},
+		{"RemoveAlias", func() error { return s.RemoveAlias(ctx, alice) }},
+		{"RemoveUser", func() error { return s.RemoveUser(ctx, alice) }},
+		{"RemoveDomain", func() error { return s.RemoveDomain(ctx, "example.org", false) }},
+	} {
+		want(t, step.name, step.do(), nil)
+		if v := s.Version(); v <= last {
+			t.Errorf("after %s the version is %d, was %d", step.name, v, last)
+		} else {
+			last = v
+		}
+	}
+}
+
+// fresh looks up, changes and looks up again: what was cached must not show.
+func fresh(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	alice := Addr(t, "alice@example.org")
+	_, err := s.Domain(ctx, "example.org")
+	want(t, "Domain before", err, account.ErrNotFound)
+	_, err = s.User(ctx, alice)
+	want(t, "User before", err, account.ErrNotFound)
+	Fill(t, s, "example.org", "alice@example.org")
+	_, err = s.Domain(ctx, "example.org")
+	want(t, "Domain after", err, nil)
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := s.User(ctx, alice); err != nil {
+					t.Errorf("User() = %v", err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		password := secret.String(fmt.Sprint("{PLAIN}", i))
+		want(t, "SetPassword", s.SetPassword(ctx, alice, password), nil)
+		if u, err := s.User(ctx, alice); err != nil || !u.Password.Equal(password) {
+			t.Errorf("after SetPassword %d, User() has %q, %v", i, u.Password.Reveal(), err)
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
+func writers(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org")
+	const each = 20
+	var both sync.WaitGroup
+	won := make([]int, 2)
+	for w := range won {
+		both.Go(func() {
+			for i := range each {
+				err := s.AddUser(ctx, account.User{Addr: mailaddr.Address{LocalPart: fmt.Sprint("u", i), Domain: "example.org"}})
+				if err == nil {
+					won[w]++
+				} else if !errors.Is(err, account.ErrExists) {
+					t.Errorf("AddUser() = %v", err)
+				}
+				to := []mailaddr.Address{{LocalPart: fmt.Sprintf("t%d.%d", w, i), Domain: "example.org"}}
+				if err := s.AddAlias(ctx, account.Alias{Addr: Addr(t, "all@example.org"), To: to}); err != nil {
+					t.Errorf("AddAlias() = %v", err)
+				}
+			}
+		})
+	}
+	both.Wait()
+	all, err := s.Users(ctx, "")
+	if err != nil || len(all) != each || won[0]+won[1] != each {
+		t.Errorf("%d users, %v, added %v, want %d", len(all), err, won, each)
+	}
+	if a, err := s.Alias(ctx, Addr(t, "all@example.org")); err != nil || len(a.To) != 2*each {
+		t.Errorf("the alias has %d targets, %v, want %d", len(a.To), err, 2*each)
+	}
+}

@@ -1,0 +1,8 @@
+// Package account knows who is here: domains, users, aliases, and who may send
+// as whom. The interfaces hold no SQL, so that another database can stand
+// behind them; accounttest has the tests that each must pass.
+//
+// SQLite keeps accounts in one file that one process has open (the command line
+// asks the running server, and opens the file itself only when none runs), so
+// a change that another process makes is not looked for.
+package account

@@ -1,0 +1,286 @@
+package account
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/secret"
+	"github.com/gatepost/gatepost/internal/sqlite"
+)
+
+// change runs fn in a transaction and, once that is on disk, moves the version.
+func (s *SQLite) change(ctx context.Context, what string, fn func(*sql.Tx) error) error {
+	if err := sqlite.Tx(ctx, s.db.Writer, fn); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	s.version.Add(1)
+	return nil
+}
+
+// AddDomain implements Writer.
+func (s *SQLite) AddDomain(ctx context.Context, name string) error {
+	name = foldDomain(name)
+	if err := validDomain(name); err != nil {
+		return err
+	}
+	return s.change(ctx, "add domain "+name, func(tx *sql.Tx) error {
+		return insert(ctx, tx, "INSERT INTO domains (name) VALUES (?)", name)
+	})
+}
+
+// RemoveDomain implements Writer.
+func (s *SQLite) RemoveDomain(ctx context.Context, name string, force bool) error {
+	name = foldDomain(name)
+	return s.change(ctx, "remove domain "+name, func(tx *sql.Tx) error {
+		id, err := domainID(ctx, tx, name)
+		if errors.Is(err, ErrNoDomain) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		for _, table := range []string{"users", "aliases"} {
+			n, err := affect(ctx, tx, "DELETE FROM "+table+" WHERE domain_id = ?", id)
+			if err != nil {
+				return err
+			}
+			if n > 0 && !force {
+				return ErrNotEmpty // rolls back
+			}
+		}
+		_, err = affect(ctx, tx, "DELETE FROM domains WHERE id = ?", id)
+		return err
+	})
+}
+
+// AddUser implements Writer.
+func (s *SQLite) AddUser(ctx context.Context, u User) error {
+	if !utf8.ValidString(u.Addr.LocalPart) { // folding would hide it
+		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, u.Addr.LocalPart)
+	}
+	u.Addr = fold(u.Addr)
+	if err := errors.Join(validAddr(u.Addr), validPassword(u.Password), validQuota(u.Quota)); err != nil {
+		return err
+	}
+	return s.change(ctx, "add user "+u.Addr.String(), func(tx *sql.Tx) error {
+		id, err := domainID(ctx, tx, u.Addr.Domain)
+		if err != nil {
+			return err
+		}
+		return insert(ctx, tx, `INSERT INTO users (domain_id, local, password, held, disabled, quota, changed)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`, id, u.Addr.LocalPart, string(u.Password.Reveal()),
+			u.Held, u.Disabled, u.Quota, time.Now().UnixMilli())
+	})
+}
+
+// whereUser ends a statement about one user.
+const whereUser = " WHERE domain_id = (SELECT id FROM domains WHERE name = ?) AND local = ?"
+
+// RemoveUser implements Writer.
+func (s *SQLite) RemoveUser(ctx context.Context, addr mailaddr.Address) error {
+	addr = fold(addr)
+	return s.change(ctx, "remove user "+addr.String(), func(tx *sql.Tx) error {
+		return some(affect(ctx, tx, "DELETE FROM users"+whereUser, addr.Domain, addr.LocalPart))
+	})
+}
+
+// SetPassword implements Writer.
+func (s *SQLite) SetPassword(ctx context.Context, addr mailaddr.Address, password secret.Value) error {
+	if err := validPassword(password); err != nil {
+		return err
+	}
+	return s.set(ctx, addr, "password", string(password.Reveal()))
+}
+
+// SetHeld implements Writer.
+func (s *SQLite) SetHeld(ctx context.Context, addr mailaddr.Address, held bool) error {
+	return s.set(ctx, addr, "held", held)
+}
+
+// SetDisabled implements Writer.
+func (s *SQLite) SetDisabled(ctx context.Context, addr mailaddr.Address, disabled bool) error {
+	return s.set(ctx, addr, "disabled", disabled)
+}
+
+// SetQuota implements Writer.
+func (s *SQLite) SetQuota(ctx context.Context, addr mailaddr.Address, bytes int64) error {
+	if err := validQuota(bytes); err != nil {
+		return err
+	}
+	return s.set(ctx, addr, "quota", bytes)
+}
+
+// set sets one column, whose name is ours, of one user.
+func (s *SQLite) set(ctx context.Context, addr mailaddr.Address, column string, value any) error {
+	addr = fold(addr)
+	return s.change(ctx, "set "+column+" of "+addr.String(), func(tx *sql.Tx) error {
+		return some(affect(ctx, tx, "UPDATE users SET "+column+" = ?, changed = ?"+whereUser,
+			value, time.Now().UnixMilli(), addr.Domain, addr.LocalPart))
+	})
+}
+
+// AddAlias implements Writer.
+func (s *SQLite) AddAlias(ctx context.Context, a Alias) error {
+	if !utf8.ValidString(a.Addr.LocalPart) {
+		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, a.Addr.LocalPart)
+	}
+	a.Addr = fold(a.Addr)
+	if err := validAlias(a); err != nil {
+		return err
+	}
+	return s.change(ctx, "add alias "+aliasName(a.Addr), func(tx *sql.Tx) error {
+		id, err := domainID(ctx, tx, a.Addr.Domain)
+		if err != nil {
+			return err
+		}
+		var added int64
+		for _, to := range a.To {
+			n, err := affect(ctx, tx, `INSERT INTO aliases (domain_id, local, target, target_key)
+				VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, id, a.Addr.LocalPart, to.String(), to.Folded().String())
+			if err != nil {
+				return err
+			}
+			added += n
+		}
+		if added == 0 {
+			return ErrExists
+		}
+		var targets int
+		const count = "SELECT count(*) FROM aliases WHERE domain_id = ? AND local = ?"
+		if err := tx.QueryRowContext(ctx, count, id, a.Addr.LocalPart).Scan(&targets); err != nil {
+			return err
+		}
+		if targets > MaxTargets {
+			return fmt.Errorf("%w: an alias has %d targets at most", ErrInvalid, MaxTargets)
+		}
+		return nil
+	})
+}
+
+// RemoveAlias implements Writer.
+func (s *SQLite) RemoveAlias(ctx context.Context, addr mailaddr.Address, to ...mailaddr.Address) error {
+	addr = fold(addr)
+	return s.change(ctx, "remove alias "+aliasName(addr), func(tx *sql.Tx) error {
+		if len(to) == 0 {
+			return some(affect(ctx, tx, "DELETE FROM aliases"+whereUser, addr.Domain, addr.LocalPart))
+		}
+		for _, t := range to {
+			err := some(affect(ctx, tx, "DELETE FROM aliases"+whereUser+" AND target_key = ?",
+				addr.Domain, addr.LocalPart, t.Folded().String()))
+			if err != nil {
+				return fmt.Errorf("target %s: %w", t, err)
+			}
+		}
+		return nil
+	})
+}
+
+func domainID(ctx context.Context, tx *sql.Tx, name string) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, "SELECT id FROM domains WHERE name = ?", name).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrNoDomain
+	}
+	return id, err
+}
+
+// insert is ErrExists when the row is there.
+func insert(ctx context.Context, tx *sql.Tx, query string, args ...any) error {
+	_, err := tx.ExecContext(ctx, query, args...)
+	if sqlite.IsDuplicate(err) {
+		return ErrExists
+	}
+	return err
+}
+
+// affect returns how many rows a statement changed.
+func affect(ctx context.Context, tx *sql.Tx, query string, args ...any) (int64, error) {
+	r, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// some makes ErrNotFound of a statement that changed nothing.
+func some(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+func foldDomain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+
+func fold(a mailaddr.Address) mailaddr.Address {
+	return mailaddr.Address{LocalPart: strings.ToLower(a.LocalPart), Domain: foldDomain(a.Domain)}
+}
+
+// aliasName writes a catch-all as "@domain".
+func aliasName(a mailaddr.Address) string {
+	if a.LocalPart == "" {
+		return "@" + a.Domain
+	}
+	return a.String()
+}
+
+func validDomain(name string) error {
+	a, err := mailaddr.Parse("x@" + name)
+	if err != nil || a.Domain != name || strings.HasPrefix(name, "[") {
+		return fmt.Errorf("%w: %q is no domain", ErrInvalid, name)
+	}
+	return nil
+}
+
+// validAddr wants what Parse gives, with a domain.
+func validAddr(a mailaddr.Address) error {
+	again, err := mailaddr.Parse(a.String())
+	if err != nil || again != a || a.Domain == "" {
+		return fmt.Errorf("%w: %q is no full address", ErrInvalid, a.LocalPart+"@"+a.Domain)
+	}
+	return nil
+}
+
+func validAlias(a Alias) error {
+	name := a.Addr
+	if name.LocalPart == "" {
+		name.LocalPart = "x" // a catch-all
+	}
+	if err := validAddr(name); err != nil {
+		return err
+	}
+	if len(a.To) == 0 || len(a.To) > MaxTargets {
+		return fmt.Errorf("%w: an alias has 1 to %d targets", ErrInvalid, MaxTargets)
+	}
+	for _, to := range a.To {
+		if err := validAddr(to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validPassword(p secret.Value) error {
+	if len(p.Reveal()) > MaxPasswordBytes {
+		return fmt.Errorf("%w: a password hash has %d bytes at most", ErrInvalid, MaxPasswordBytes)
+	}
+	for _, c := range p.Reveal() {
+		if c < ' ' || c == 0x7f {
+			return fmt.Errorf("%w: a password hash has no control characters", ErrInvalid)
+		}
+	}
+	return nil
+}
+
+func validQuota(bytes int64) error {
+	if bytes < 0 || bytes > MaxQuota {
+		return fmt.Errorf("%w: quota %d", ErrInvalid, bytes)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package journal
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/verdict"
+)
+
+// The page of Format, in columns.
+const (
+	pageWidth   = 100
+	labelIndent = 14
+	valueIndent = 25
+	maxName     = 28 // of a line's name
+)
+
+// Format writes the story for a person: no colour, at most 100 columns, nothing
+// that a terminal would act on. Records of old files are made printable again.
+func (s Story) Format(w io.Writer) error {
+	p := &page{w: bufio.NewWriter(w)}
+	p.title(s)
+	for _, step := range s.Steps {
+		p.step(step)
+	}
+	if len(s.Left) > 0 {
+		p.left(s)
+	}
+	for _, o := range s.Others {
+		p.wrap("", 0, "also: "+printable(o.QueueID, MaxTextBytes)+" of "+o.Time.Format("2006-01-02 15:04:05 -0700")+
+			", an older message with the same id")
+	}
+	return p.w.Flush()
+}
+
+// FormatRecords writes records, such as Client returns, in the same way.
+func FormatRecords(w io.Writer, records []Record) error {
+	p := &page{w: bufio.NewWriter(w)}
+	day := ""
+	for _, r := range records {
+		if d := r.Time.Format("2006-01-02 -0700"); d != day {
+			p.line(d)
+			day = d
+		}
+		p.step(Step{r, true})
+	}
+	return p.w.Flush()
+}
+
+// page writes lines; bufio keeps the first error until Flush.
+type page struct {
+	w      *bufio.Writer
+	client string // the last one told, so that it is told once
+}
+
+func (p *page) line(s string) { _, _ = p.w.WriteString(strings.TrimRight(s, " ") + "\n") }
+
+func (p *page) title(s Story) {
+	id := s.QueueID
+	if id == "" {
+		id = "no queue id"
+	}
+	when := ""
+	if len(s.Steps) > 0 {
+		when = "  " + s.Steps[0].Time.Format("2006-01-02 15:04:05 -0700")
+	}
+	p.wrap("", 0, printable(id, MaxTextBytes)+when)
+	if s.MessageID != "" {
+		p.wrap("Message-ID ", 11, "<"+printable(s.MessageID, MaxTextBytes)+">")
+	}
+	p.line("")
+}
+
+func (p *page) step(s Step) {
+	r := s.clean()
+	head := fmt.Sprintf("%s  %-7s %-9s %s", r.Time.Format("15:04:05.000"), r.Daemon, r.Event, r.Verdict)
+	if r.Score != 0 || len(r.Lines) > 0 {
+		head += "  " + points(r.Score) + " points"
+	}
+	if !s.Certain {
+		head += "  (probably)"
+	}
+	p.wrap("", labelIndent, head)
+	if c := client(r); c != p.client && c != "" {
+		p.client = c
+		p.field("client", c)
+	}
+	p.field("service", r.Service)
+	p.field("user", join(r.User, " by ", r.Mech))
+	if r.MailFrom != "" || r.Daemon == "milter" {
+		p.field("from", "<"+bracketless(r.MailFrom)+">")
+	}
+	if len(r.RcptTo) > 0 {
+		to := make([]string, len(r.RcptTo))
+		for i, a := range r.RcptTo {
+			to[i] = "<" + bracketless(a) + ">"
+		}
+		p.field("to", strings.Join(to, ", "))
+	}
+	p.field("because", r.Rule)
+	p.field("reply", r.Reply)
+	for _, f := range r.Facts {
+		p.field(f.Key, f.Value)
+	}
+	p.lines(r.Lines)
+	if r.Took > 0 {
+		p.field("took", r.Took.Round(10*time.Microsecond).String())
+	}
+}
+
+// client tells who is at the other end, as Postfix writes it.
+func client(r Record) string {
+	c := r.ClientName
+	if r.ClientAddr.IsValid() {
+		c = join(c, " ", "["+r.ClientAddr.String()+"]")
+		if r.ClientPort != 0 {
+			c += ":" + strconv.Itoa(int(r.ClientPort))
+		}
+	}
+	return join(c, ", helo ", r.Helo)
+}
+
+// join puts sep between two texts that are both there.
+func join(a, sep, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + sep + b
+}
+
+func bracketless(s string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">")
+}
+
+// field writes a value behind its label, if there is one.
+func (p *page) field(label, value string) {
+	if value != "" {
+		p.wrap(fmt.Sprintf("%*s%-10s ", labelIndent, "", label), valueIndent, value)
+	}
+}
+
+// shorten cuts s to some columns.
+func shorten(s string, width int) string {
+	at := 0
+	for i, r := range s {
+		if at += wide(r); at > width {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// lines writes the reasons of a score as a table with their sum.
+func (p *page) lines(lines []verdict.Line) {
+	if len(lines) == 0 {
+		return
+	}
+	width := 0
+	for i := range lines {
+		lines[i].Name = shorten(lines[i].Name, maxName)
+		width = max(width, columns(lines[i].Name))
+	}
+	for i, l := range lines {
+		label := ""
+		if i == 0 {
+			label = "score"
+		}
+		text := l.Text
+		if len(l.Options) > 0 {
+			text = join(text, " ", "("+strings.Join(l.Options, ", ")+")")
+		}
+		pad := strings.Repeat(" ", width-columns(l.Name)+2)
+		prefix := fmt.Sprintf("%*s%-10s %7s  %s", labelIndent, "", label, points(l.Score), l.Name) + pad
+		p.wrap(prefix, valueIndent+7+2+width+2, text)
+	}
+	p.line(fmt.Sprintf("%*s-------", valueIndent, ""))
+	p.line(fmt.Sprintf("%*s%7s  sum", valueIndent, "", points(verdict.Sum(lines))))
+}
+
+// points writes a score in at most ten columns.
+func points(score float64) string {
+	if math.Abs(score) >= 1e5 {
+		return strconv.FormatFloat(score, 'g', 4, 64)
+	}
+	return strconv.FormatFloat(score, 'f', 2, 64)
+}
+
+// left tells of whom we know no more.
+func (p *page) left(s Story) {
+	to := make([]string, len(s.Left))
+	for i, a := range s.Left {
+		to[i] = "<" + bracketless(printable(a, MaxTextBytes)) + ">"
+	}
+	text := "left our sight: handed to Postfix for " + strings.Join(to, ", ") +
+		"; the reply of the next hop is in Postfix's log under " + printable(s.QueueID, MaxTextBytes)
+	for _, step := range s.Steps {
+		if step.Daemon == "lmtpd" {
+			text += ". An alias may have made it one of the deliveries above"
+			break
+		}
+	}
+	p.wrap("", labelIndent, text)
+}
+
+// wrap writes text behind prefix, and breaks it at blanks, or else anywhere, so
+// that it ends before pageWidth; further lines begin at indent.
+func (p *page) wrap(prefix string, indent int, text string) {
+	line, at := prefix, columns(prefix)
+	empty := true // nothing of text on this line yet
+	for word := range strings.SplitSeq(text, " ") {
+		w := columns(word)
+		switch {
+		case empty:
+		case at+1+w <= pageWidth:
+			line += " "
+			at++
+		default:
+			p.line(line)
+			line, at = strings.Repeat(" ", indent), indent
+		}
+		for _, r := range word {
+			if at+wide(r) > pageWidth {
+				p.line(line)
+				line, at = strings.Repeat(" ", indent), indent
+			}
+			line += string(r)
+			at += wide(r)
+		}
+		empty = false
+	}
+	p.line(line)
+}
+
+// columns is how wide s is on a terminal, or less.
+func columns(s string) int {
+	n := 0
+	for _, r := range s {
+		n += wide(r)
+	}
+	return n
+}
+
+// wide counts two columns from Hangul Jamo on, where the wide scripts begin.
+func wide(r rune) int {
+	if r >= 0x1100 {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,23 @@
+// Package state keeps what the daemons remember for a while: entries with a
+// life time in a few tables, and sliding-window counters. The interface holds
+// no SQL, so that Redis can stand behind it; statetest has the tests that each
+// store must pass.
+//
+// SQLite answers from memory and writes to a file behind the caller's back, at
+// most a second late; a Put with sync waits until its row is durable, and many
+// of them at once share one transaction. When the disk fails, memory goes on
+// serving: a sync Put returns the error, the log has it once a minute, and what
+// is pending is tried again each second.
+//
+// Every table has a cap. What expires first goes first when it is full, which
+// is counted (Stats) and warned of once an hour, and refuses nobody. The table
+// Delivery alone drops nothing before its time: memory holds its newest rows,
+// the file holds all. Only if the file can not be written for so long that
+// memory would overflow does a Put into it fail.
+//
+// A damaged file is set aside and a new one begun, with an error in the log:
+// bans and verdicts of mail on its way are lost (such mail goes to INBOX, "not
+// scanned"), and mail flows. Refusing to start would stop all mail for the sake
+// of what is forgotten within days anyway. A file above 64 MB is not read whole
+// at the start, so damage in it may show later, as an error of writing.
+package state
