@@ -1,0 +1,203 @@
+package authd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/guard"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/listen"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/password"
+	"github.com/gatepost/gatepost/internal/secret"
+)
+
+// accounts is all that authd needs of the account store. An error that is not
+// account.ErrNotFound means that the store is away.
+type accounts interface {
+	User(ctx context.Context, addr mailaddr.Address) (account.User, error)
+	Users(ctx context.Context, mask string) ([]account.User, error)
+}
+
+// hasher verifies passwords with bounded work.
+type hasher interface {
+	Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error)
+	// Dummy takes the time of Verify.
+	Dummy(ctx context.Context, pw []byte) error
+	// Saw tells what hashes are usual here.
+	Saw(hash secret.Value)
+}
+
+// watch is the guard.
+type watch interface {
+	Check(ctx context.Context, addr netip.Addr, user, service string) guard.Decision
+	Fail(ctx context.Context, a guard.Attempt) guard.Decision
+	Success(ctx context.Context, addr netip.Addr, user string)
+}
+
+type recorder interface{ Record(journal.Record) }
+
+type meter interface {
+	Request(daemon, verdict string, took time.Duration)
+	Sessions(daemon string, delta int)
+}
+
+// Deps are the parts that a Server uses.
+type Deps struct {
+	Accounts accounts
+	Guard    watch
+	Journal  recorder
+	Meter    meter
+	// Passwords is optional: without it New makes a pool with
+	// Config.HashMemory.
+	Passwords hasher
+	// PeerCred is optional: without it the kernel is asked (SO_PEERCRED).
+	PeerCred func(net.Conn) (listen.Cred, error)
+}
+
+// Server answers logins and user look-ups. All listeners of a process share
+// one: a login on a Login socket is taken over on a Master socket.
+type Server struct {
+	cfg       atomic.Pointer[Config]
+	accounts  accounts
+	passwords hasher
+	guard     watch
+	journal   recorder
+	meter     meter
+	peerCred  func(net.Conn) (listen.Cred, error)
+	log       *slog.Logger
+	cache     *cache
+	// spid is told on every socket. Dovecot wants login and master to agree.
+	spid uint32
+	cuid atomic.Uint32
+
+	mu sync.Mutex
+	// byPID has the open login connections by their CPID. Guarded by mu.
+	byPID map[uint32]*session
+}
+
+// sampled is how many accounts New looks at to learn what hashes are usual.
+const sampled = 100
+
+// New returns a Server. It looks at some accounts, so that an unknown user
+// takes the time of a known one from the first login on; a store that is away
+// is no error.
+func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("authd: %w", err)
+	}
+	s := &Server{
+		accounts: deps.Accounts, passwords: deps.Passwords, guard: deps.Guard, journal: deps.Journal,
+		meter: deps.Meter, peerCred: deps.PeerCred, log: log, cache: newCache(),
+		spid: uint32(os.Getpid()), byPID: make(map[uint32]*session),
+	}
+	if s.passwords == nil {
+		s.passwords = password.NewPool(int64(cfg.HashMemory))
+	}
+	if s.peerCred == nil {
+		s.peerCred = listen.PeerCred
+	}
+	s.cfg.Store(&cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	users, err := s.accounts.Users(ctx, "")
+	if err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "accounts not readable at the start", slog.Any("err", err))
+	}
+	for _, u := range users[:min(len(users), sampled)] {
+		s.passwords.Saw(u.Password)
+	}
+	return s, nil
+}
+
+// Reconfigure takes new settings, which are valid. A login sees the old ones or
+// the new ones, never a mix.
+func (s *Server) Reconfigure(cfg Config) { s.cfg.Store(&cfg) }
+
+// Serve answers the peers of one kind on ln until ctx ends. It then stops
+// accepting, lets logins in hand finish for up to Config.Grace, closes the rest
+// and returns nil. No goroutine of s that it started outlives it.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
+	if kind < Client || kind > Userdb {
+		return fmt.Errorf("authd: no such kind of listener: %v", kind)
+	}
+	ln = listen.Limit(ln, s.cfg.Load().MaxConnections)
+	// hard ends what is in hand, after the grace.
+	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	closed := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer closed()
+
+	var sessions sync.WaitGroup
+	err := s.accept(ctx, ln, func(c net.Conn) {
+		sessions.Go(func() { s.serveConn(ctx, hard, c, kind) })
+	})
+	_ = ln.Close()
+	if err == nil {
+		defer time.AfterFunc(s.cfg.Load().Grace.Std(), stop).Stop()
+	} else {
+		stop()
+	}
+	sessions.Wait()
+	return err
+}
+
+// accept hands out connections until ctx ends, which is no error.
+func (s *Server) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
+	pause := 5 * time.Millisecond
+	for {
+		c, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 5 * time.Millisecond
+			handle(c)
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept: %w", err)
+		}
+		// Out of file descriptors, say: it passes.
+		s.log.LogAttrs(ctx, slog.LevelError, "accept", slog.Any("err", err))
+		pause = min(2*pause, time.Second)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// serveConn answers one connection and closes it. ctx ends with the daemon, hard
+// with its grace.
+func (s *Server) serveConn(ctx, hard context.Context, c net.Conn, kind Kind) {
+	s.meter.Sessions("authd", 1)
+	defer s.meter.Sessions("authd", -1)
+	defer func() { _ = c.Close() }()
+	defer s.rescue(ctx, func() {})
+	defer context.AfterFunc(hard, func() { _ = c.Close() })()
+	l := &line{conn: c, ctxDone: ctx.Done()}
+	defer context.AfterFunc(ctx, l.interrupt)()
+	var err error
+	if kind == Client || kind == Login {
+		err = s.newSession(c, kind, l).run(hard)
+	} else {
+		err = s.newMasterSession(c, kind, l).run(hard)
+	}
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, errProtocol):
+		s.log.LogAttrs(ctx, slog.LevelWarn, "peer breaks the protocol", slog.String("kind", kind.String()), slog.Any("err", err))
+	default:
+		s.log.LogAttrs(ctx, slog.LevelDebug, "connection ended", slog.String("kind", kind.String()), slog.Any("err", err))
+	}
+}

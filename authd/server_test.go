@@ -1,0 +1,273 @@
+package authd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/guard"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/password"
+	"github.com/gatepost/gatepost/internal/state"
+)
+
+// whole is a Server with the parts that a running process has: SQLite, the
+// journal and a log file, behind a Unix socket.
+type whole struct {
+	store  *account.SQLite
+	state  *state.SQLite
+	guard  *guard.Guard
+	socket string
+}
+
+func startWhole(t testing.TB, edit func(*Config)) *whole {
+	t.Helper()
+	dir := t.TempDir()
+	logFile, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(logFile, nil))
+	w := &whole{socket: filepath.Join(dir, "s")}
+	ctx, cancel := context.WithCancel(context.Background())
+	fatal := func(err error) {
+		t.Helper()
+		if err != nil {
+			cancel()
+			t.Fatal(err)
+		}
+	}
+	w.store, err = account.OpenSQLite(ctx, filepath.Join(dir, "accounts.db"), log)
+	fatal(err)
+	w.state, err = state.OpenSQLite(ctx, filepath.Join(dir, "state.db"), log)
+	fatal(err)
+	j, err := journal.Open(ctx, filepath.Join(dir, "journal.db"), journal.Default(), log)
+	fatal(err)
+	fatal(w.store.AddDomain(ctx, "example.org"))
+	hash, err := password.Hash(password.Default, []byte("wonderland"))
+	fatal(err)
+	fatal(w.store.AddUser(ctx, account.User{Addr: mustName(alice), Password: hash}))
+	w.guard, err = guard.New(ctx, guard.Default(), guard.Deps{State: w.state, Journal: j}, log)
+	fatal(err)
+	cfg := Default()
+	cfg.FailureDelay = 0
+	if edit != nil {
+		edit(&cfg)
+	}
+	srv, err := New(cfg, Deps{Accounts: w.store, Guard: w.guard, Journal: j, Meter: metric.New("test")}, log)
+	fatal(err)
+	ln, err := net.Listen("unix", w.socket)
+	fatal(err)
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := srv.Serve(ctx, ln, Client); err != nil {
+			t.Errorf("Serve() = %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		served.Wait()
+		for _, c := range []io.Closer{j, w.state, w.store, logFile} {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return w
+}
+
+func (w *whole) dial(t testing.TB) *peer {
+	t.Helper()
+	c, err := net.Dial("unix", w.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t, c)
+	p.send("VERSION\t1\t0", "CPID\t1")
+	for p.recv() != "DONE" {
+	}
+	return p
+}
+
+// TestWhole logs in over a Unix socket with real parts: changes made through
+// the store hold at once, and a ban is in the state file.
+func TestWhole(t *testing.T) {
+	w := startWhole(t, nil)
+	ctx := t.Context()
+	p := w.dial(t)
+	n := 0
+	try := func(pw, want string) {
+		t.Helper()
+		n++
+		p.send(plain(fmt.Sprint(n), alice, pw))
+		p.want(fmt.Sprintf(want, n))
+	}
+	const ok, fail = "OK\t%d\tuser=" + alice, "FAIL\t%d\tuser=" + alice
+	try("wonderland", ok)
+	try("wonderland", ok)
+	if err := w.store.SetHeld(ctx, mustName(alice), true); err != nil {
+		t.Fatal(err)
+	}
+	try("wonderland", fail+"\treason="+textHeld)
+	if err := w.store.SetHeld(ctx, mustName(alice), false); err != nil {
+		t.Fatal(err)
+	}
+	hash, err := password.Hash(password.SHA512Crypt, []byte("looking-glass"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.SetPassword(ctx, mustName(alice), hash); err != nil {
+		t.Fatal(err)
+	}
+	try("wonderland", fail)
+	try("looking-glass", ok)
+	for i := range 4 {
+		try(fmt.Sprint("guess", i), fail)
+	}
+	n++
+	p.send(plain(fmt.Sprint(n), alice, "guess-last"))
+	if got := p.recv(); !strings.Contains(got, "refused until") {
+		t.Errorf("the server says %q", got)
+	}
+	if rows, err := w.state.List(ctx, state.Ban, ""); err != nil || len(rows) != 1 || rows[0].Key != "203.0.113.9/32" {
+		t.Errorf("bans in the state: %v, %v", rows, err)
+	}
+}
+
+// TestServeEndsWithItsListener: a listener that somebody else closed is an error.
+func TestServeEndsWithItsListener(t *testing.T) {
+	run(t, nil, func(t *testing.T, h *harness) {
+		ln := newPipes()
+		_ = ln.Close()
+		if err := h.srv.Serve(t.Context(), ln, Client); err == nil {
+			t.Error("Serve() = nil")
+		}
+		if err := h.srv.Serve(t.Context(), ln, 0); err == nil {
+			t.Error("Serve() takes a listener of no kind")
+		}
+	})
+}
+
+// bench runs b's loop over 16 connections, each with one request at a time.
+func bench(b *testing.B, socket string, handshake bool) {
+	const conns = 16
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	next := make(chan int)
+	for range conns {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r := bufio.NewReader(c)
+		if handshake {
+			if _, err := io.WriteString(c, "VERSION\t1\t0\nCPID\t1\n"); err != nil {
+				b.Fatal(err)
+			}
+			for {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					b.Fatal(err)
+				}
+				if line == "DONE\n" {
+					break
+				}
+			}
+		}
+		wg.Go(func() {
+			defer func() { _ = c.Close() }()
+			id := 0
+			for n := range next {
+				for range n {
+					id++
+					if _, err := io.WriteString(c, plain(fmt.Sprint(id), alice, "wonderland")+"\n"); err != nil {
+						b.Error(err)
+						return
+					}
+					line, err := r.ReadSlice('\n')
+					if err != nil || !bytes.HasPrefix(line, []byte("OK\t")) {
+						b.Errorf("%q, %v", line, err)
+						return
+					}
+				}
+			}
+		})
+	}
+	start, used := time.Now(), cpu(b)
+	left := b.N
+	b.ResetTimer()
+	for left > 0 {
+		n := min(left, 64)
+		next <- n
+		left -= n
+	}
+	close(next)
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "logins/s")
+	// On a busy machine this is the figure to compare.
+	b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
+}
+
+// cpu returns the processor time of this process: server, client and journal.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkAuthPlain: repeated logins, 16 connections, shipped configuration.
+func BenchmarkAuthPlain(b *testing.B) {
+	w := startWhole(b, nil)
+	p := w.dial(b)
+	p.send(plain("1", alice, "wonderland"))
+	p.want("OK\t1\tuser=" + alice)
+	bench(b, w.socket, true)
+}
+
+// BenchmarkAuthBareServer is the anchor: a server that answers each line.
+func BenchmarkAuthBareServer(b *testing.B) {
+	socket := filepath.Join(b.TempDir(), "s")
+	ln, err := net.Listen("unix", socket)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer func() { _ = c.Close() }()
+				r := bufio.NewReaderSize(c, maxClientLine)
+				for {
+					if _, err := r.ReadSlice('\n'); err != nil {
+						return
+					}
+					if _, err := io.WriteString(c, "OK\t1\tuser="+alice+"\n"); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	bench(b, socket, false)
+	_ = ln.Close()
+	wg.Wait()
+}

@@ -1,0 +1,473 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/secret"
+	"github.com/gatepost/gatepost/internal/state"
+	"github.com/gatepost/gatepost/internal/unit"
+)
+
+// fakeState is the table of bans, and can be away.
+type fakeState struct {
+	mu   sync.Mutex
+	rows map[string]state.Entry
+	sync int
+	away error
+}
+
+func newFakeState() *fakeState { return &fakeState{rows: map[string]state.Entry{}} }
+
+func (s *fakeState) Put(_ context.Context, _ state.Table, e state.Entry, sync bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		return s.away
+	}
+	s.rows[e.Key] = e
+	if sync {
+		s.sync++
+	}
+	return nil
+}
+
+func (s *fakeState) Delete(_ context.Context, _ state.Table, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.rows, key)
+	return s.away
+}
+
+func (s *fakeState) List(context.Context, state.Table, string) ([]state.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []state.Entry
+	for _, e := range s.rows {
+		if time.Now().Before(e.Expires) {
+			all = append(all, e)
+		}
+	}
+	return all, s.away
+}
+
+type records struct {
+	mu  sync.Mutex
+	all []journal.Record
+}
+
+func (r *records) Record(rec journal.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, rec)
+}
+
+// world is a guard with its surroundings.
+type world struct {
+	*Guard
+	t     *testing.T
+	state *fakeState
+	rec   *records
+	log   *bytes.Buffer
+}
+
+func newWorld(t *testing.T, edit func(*Config)) *world {
+	t.Helper()
+	w := &world{t: t, state: newFakeState(), rec: &records{}, log: &bytes.Buffer{}}
+	w.start(edit)
+	return w
+}
+
+// start makes the guard, anew after a restart.
+func (w *world) start(edit func(*Config)) {
+	w.t.Helper()
+	cfg := Default()
+	if edit != nil {
+		edit(&cfg)
+	}
+	g, err := New(w.t.Context(), cfg, Deps{State: w.state, Journal: w.rec}, slog.New(slog.NewTextHandler(w.log, nil)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Guard = g
+}
+
+func (w *world) fail(addr, user, password string) Decision {
+	return w.Fail(w.t.Context(), Attempt{Addr: netip.MustParseAddr(addr), User: user, Service: "imap", Mech: "PLAIN", Password: secret.String(password)})
+}
+
+// guess fails n times with different passwords and returns the last decision.
+func (w *world) guess(addr string, n int) (d Decision) {
+	for i := range n {
+		d = w.fail(addr, "alice@example.org", fmt.Sprintf("planted-%d", i))
+	}
+	return d
+}
+
+func (w *world) refused(addr string) bool {
+	return w.Check(w.t.Context(), netip.MustParseAddr(addr), "alice@example.org", "imap").Refuse
+}
+
+func TestFiveDifferentPasswordsBan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		if w.guess("203.0.113.9", 4).Refuse || w.refused("203.0.113.9") {
+			t.Fatal("four failures ban")
+		}
+		d := w.guess("203.0.113.9", 5)
+		if !d.Refuse || !w.refused("203.0.113.9") {
+			t.Fatal("five failures do not ban")
+		}
+		if got := w.state.rows["203.0.113.9/32"]; got.Expires != d.Ban.Until || w.state.sync != 1 {
+			t.Errorf("the ban is not durable: %+v", got)
+		}
+		if w.refused("203.0.113.10") {
+			t.Error("the neighbour is banned")
+		}
+		if !w.refused("::ffff:203.0.113.9") {
+			t.Error("the same address in the form of IPv6 is not banned")
+		}
+		if len(w.rec.all) != 1 || w.rec.all[0].Rule != d.Ban.ID || w.rec.all[0].Daemon != "guard" || w.rec.all[0].Event != "ban" {
+			t.Errorf("journal = %+v", w.rec.all)
+		}
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		if !w.refused("203.0.113.9") {
+			t.Error("the ban ended early")
+		}
+		time.Sleep(time.Nanosecond)
+		if w.refused("203.0.113.9") {
+			t.Error("the ban did not end")
+		}
+		if w.guess("203.0.113.9", 4).Refuse {
+			t.Error("the count did not start anew after the ban")
+		}
+	})
+}
+
+func TestCounting(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		edit func(*Config)
+		run  func(w *world)
+		addr string
+		want bool
+	}{
+		{"the same wrong password a hundred times", nil, func(w *world) {
+			for range 100 {
+				w.fail("203.0.113.9", "alice@example.org", "old")
+			}
+		}, "203.0.113.9", false},
+		{"one password on five accounts", nil, func(w *world) {
+			for i := range 5 {
+				w.fail("203.0.113.9", fmt.Sprintf("u%d@example.org", i), "Summer2026!")
+			}
+		}, "203.0.113.9", true},
+		{"account and password are not run together", nil, func(w *world) {
+			for i := range 6 {
+				s := "abcdefgh"
+				w.fail("203.0.113.9", s[:i], s[i:])
+			}
+		}, "203.0.113.9", true},
+		{"slower than the window", nil, func(w *world) {
+			for i := range 20 {
+				w.fail("203.0.113.9", "a", fmt.Sprint(i))
+				time.Sleep(150 * time.Second)
+			}
+		}, "203.0.113.9", false},
+		{"just inside the window", nil, func(w *world) {
+			for i := range 5 {
+				w.fail("203.0.113.9", "a", fmt.Sprint(i))
+				time.Sleep(149 * time.Second)
+			}
+		}, "203.0.113.9", true},
+		{"an IPv6 /64 is one network", nil, func(w *world) {
+			for i := range 5 {
+				w.fail(fmt.Sprintf("2001:db8:1:2::%x", i), "a", fmt.Sprint(i))
+			}
+		}, "2001:db8:1:2:ffff::1", true},
+		{"another /64 is not", nil, func(w *world) { w.guess("2001:db8:1:2::1", 5) }, "2001:db8:1:3::1", false},
+		{"spread over addresses", nil, func(w *world) {
+			for i := range 50 {
+				w.fail(fmt.Sprintf("203.0.113.%d", i), "a", fmt.Sprint(i))
+			}
+		}, "203.0.113.9", false},
+		{"loopback is ignored", nil, func(w *world) { w.guess("127.0.0.1", 50) }, "127.0.0.1", false},
+		{"loopback of IPv6 is ignored", nil, func(w *world) { w.guess("::1", 50) }, "::1", false},
+		{"unspecified address", nil, func(w *world) { w.guess("0.0.0.0", 50) }, "0.0.0.0", false},
+		{"a success takes back that account's failures", nil, func(w *world) {
+			w.guess("203.0.113.9", 4)
+			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
+			w.guess("203.0.113.9", 4)
+		}, "203.0.113.9", false},
+		{"a success of another account does not", nil, func(w *world) {
+			w.guess("203.0.113.9", 4)
+			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "mallory@example.org")
+			w.fail("203.0.113.9", "alice@example.org", "fifth")
+		}, "203.0.113.9", true},
+		{"a success lifts no ban", nil, func(w *world) {
+			w.guess("203.0.113.9", 5)
+			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
+		}, "203.0.113.9", true},
+		{"mode off", func(c *Config) { c.Mode = unit.Off }, func(w *world) { w.guess("203.0.113.9", 50) }, "203.0.113.9", false},
+		{"mode observe", func(c *Config) { c.Mode = unit.Observe }, func(w *world) { w.guess("203.0.113.9", 50) }, "203.0.113.9", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, tc.edit)
+				tc.run(w)
+				if got := w.refused(tc.addr); got != tc.want {
+					t.Errorf("Check(%s).Refuse = %v, want %v", tc.addr, got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAddressWithoutPeer(t *testing.T) {
+	w := newWorld(t, nil)
+	for range 50 {
+		if w.Fail(t.Context(), Attempt{User: "a", Password: secret.String("x")}).Refuse {
+			t.Fatal("the empty address is banned")
+		}
+	}
+	if w.Check(t.Context(), netip.Addr{}, "a", "smtp").Refuse || w.Stats().Networks != 0 {
+		t.Error("the empty address is counted")
+	}
+}
+
+func TestObserveRecords(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Mode = unit.Observe })
+	d := w.guess("203.0.113.9", 5)
+	if d.Refuse || !d.Observed || len(w.rec.all) != 1 {
+		t.Errorf("Fail() = %+v with %d records, want an observed ban", d, len(w.rec.all))
+	}
+	if !w.Check(t.Context(), netip.MustParseAddr("203.0.113.9"), "", "").Observed {
+		t.Error("Check does not tell what it would do")
+	}
+}
+
+func TestBanSurvivesRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.guess("203.0.113.9", 5)
+		w.guess("2001:db8::1", 5)
+		w.state.rows["rubbish"] = state.Entry{Key: "rubbish", Value: []byte("{}"), Expires: time.Now().Add(time.Hour)}
+		before, err := w.Bans(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		w.start(nil)
+		if !w.refused("203.0.113.9") || !w.refused("2001:db8::99") || w.refused("203.0.113.8") {
+			t.Error("the bans did not survive the restart")
+		}
+		after, err := w.Bans(t.Context())
+		if err != nil || len(after) != 2 || len(before) != 2 || after[0].ID != before[0].ID {
+			t.Errorf("Bans() after the restart = %+v, %v, want %+v", after, err, before)
+		}
+		if !strings.Contains(w.log.String(), "ban ignored") {
+			t.Error("a row that is no ban was taken in silence")
+		}
+		w.state.away = errors.New("disk on fire")
+		if _, err := New(t.Context(), Default(), Deps{State: w.state, Journal: w.rec}, slog.New(slog.DiscardHandler)); err == nil {
+			t.Error("New starts without the bans")
+		}
+	})
+}
+
+func TestStateAway(t *testing.T) {
+	w := newWorld(t, nil)
+	w.state.away = errors.New("disk on fire")
+	if !w.guess("203.0.113.9", 5).Refuse || !w.refused("203.0.113.9") {
+		t.Error("without state no ban holds")
+	}
+	if !strings.Contains(w.log.String(), "ban holds in memory only") {
+		t.Error("nobody was told")
+	}
+}
+
+func TestAddAndRemove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		ctx := t.Context()
+		wide, err := w.Add(ctx, netip.MustParsePrefix("203.0.113.0/24"), time.Hour, "too many guesses")
+		if err != nil || !w.refused("203.0.113.77") || w.refused("203.0.114.1") {
+			t.Fatalf("Add() = %+v, %v", wide, err)
+		}
+		if _, err := w.Add(ctx, netip.MustParsePrefix("203.0.113.9/32"), 2*time.Hour, ""); err != nil {
+			t.Fatal(err)
+		}
+		if d := w.Check(ctx, netip.MustParseAddr("203.0.113.9"), "", ""); d.Ban.Until != time.Now().Add(2*time.Hour) {
+			t.Errorf("Check() names the ban that ends first: %+v", d.Ban)
+		}
+		if err := w.Remove(ctx, wide.Network); err != nil || w.refused("203.0.113.77") || !w.refused("203.0.113.9") {
+			t.Errorf("Remove() = %v", err)
+		}
+		if err := w.Remove(ctx, wide.Network); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Remove() of what is not there = %v, want %v", err, ErrNotFound)
+		}
+		if len(w.state.rows) != 1 || len(w.rec.all) != 3 {
+			t.Errorf("%d rows and %d records, want 1 and 3", len(w.state.rows), len(w.rec.all))
+		}
+		w.guess("198.51.100.1", 4)
+		w.guess("198.51.100.2", 5)
+		if err := w.Remove(ctx, netip.MustParsePrefix("198.51.100.2/32")); err != nil {
+			t.Fatal(err)
+		}
+		if w.guess("198.51.100.2", 4).Refuse {
+			t.Error("what was counted before the ban was lifted still counts")
+		}
+		for _, tc := range []struct {
+			name    string
+			network netip.Prefix
+			d       time.Duration
+			reason  string
+		}{
+			{"ignored network", netip.MustParsePrefix("127.0.0.1/32"), time.Hour, ""},
+			{"no network", netip.Prefix{}, time.Hour, ""},
+			{"bits behind the length", netip.MustParsePrefix("203.0.113.9/24"), time.Hour, ""},
+			{"no time", netip.MustParsePrefix("203.0.113.9/32"), 0, ""},
+			{"reason of two lines", netip.MustParsePrefix("203.0.113.9/32"), time.Hour, "a\nb"},
+		} {
+			if _, err := w.Add(ctx, tc.network, tc.d, tc.reason); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%s: Add() = %v, want %v", tc.name, err, ErrInvalid)
+			}
+		}
+	})
+}
+
+// TestBounds: tables do not grow beyond max_networks, the oldest goes first,
+// and that is said once.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.MaxNetworks = 10 })
+		for i := range 100 {
+			w.fail(fmt.Sprintf("198.51.100.%d", i), "a", "x")
+		}
+		if s := w.Stats(); s.Networks != 10 || s.Dropped != 90 {
+			t.Errorf("Stats() = %+v, want 10 networks and 90 dropped", s)
+		}
+		for i := range 30 {
+			w.guess(fmt.Sprintf("203.0.113.%d", i), 5)
+			time.Sleep(time.Second)
+		}
+		if s := w.Stats(); s.Bans != 10 || len(w.state.rows) != 10 {
+			t.Errorf("Stats() = %+v with %d rows, want 10 bans", s, len(w.state.rows))
+		}
+		if w.refused("203.0.113.0") || !w.refused("203.0.113.29") {
+			t.Error("not the oldest ban went first")
+		}
+		if n := strings.Count(w.log.String(), "guard is full"); n != 1 {
+			t.Errorf("%d warnings, want 1", n)
+		}
+	})
+}
+
+// TestNoPasswordLeaves: neither the log, the journal nor the state holds one.
+func TestNoPasswordLeaves(t *testing.T) {
+	w := newWorld(t, nil)
+	d := w.guess("203.0.113.9", 6)
+	all := w.log.String() + fmt.Sprintf("%+v %+v %#v", w.rec.all, w.state.rows, d)
+	for _, e := range w.state.rows {
+		all += string(e.Value)
+	}
+	j, err := json.Marshal(w.rec.all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(all+string(j), "planted") {
+		t.Errorf("a password left the guard: %s", all)
+	}
+}
+
+func TestParallel(t *testing.T) {
+	w := newWorld(t, nil)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 200 {
+				addr := fmt.Sprintf("203.0.113.%d", j%50)
+				w.fail(addr, "a", fmt.Sprintf("%d-%d", i, j))
+				w.refused(addr)
+				w.Success(t.Context(), netip.MustParseAddr(addr), "b")
+			}
+		})
+	}
+	wg.Wait()
+	if s := w.Stats(); s.Bans != 50 {
+		t.Errorf("Stats() = %+v, want 50 bans", s)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := Default().Validate(); err != nil {
+		t.Errorf("Validate(Default()) = %v", err)
+	}
+	err := Config{Mode: "on", IgnoreNetworks: []Network{{}}}.Validate()
+	for _, key := range []string{"mode", "max_failures", "find_time", "ban_time", "max_networks", "ignore_networks[0]"} {
+		if err == nil || !strings.Contains(err.Error(), key+": ") {
+			t.Errorf("Validate() does not name %s: %v", key, err)
+		}
+	}
+	for in, want := range map[string]string{
+		"192.0.2.0/24": "192.0.2.0/24", "192.0.2.1": "192.0.2.1", "2001:DB8::/32": "2001:db8::/32",
+		"::ffff:192.0.2.1": "192.0.2.1", "192.0.2.1/24": "", "::ffff:192.0.2.0/120": "", "example.org": "", "": "",
+	} {
+		var n Network
+		err := n.UnmarshalText([]byte(in))
+		if (err != nil) != (want == "") {
+			t.Errorf("UnmarshalText(%q) = %v, want %q", in, err, want)
+		}
+		if b, _ := n.MarshalText(); err == nil && string(b) != want {
+			t.Errorf("MarshalText(%q) = %q, want %q", in, b, want)
+		}
+	}
+}
+
+func FuzzBanOf(f *testing.F) {
+	f.Add("203.0.113.9/32", []byte(`{"id":"x","network":"203.0.113.9/32","since":"2026-01-01T00:00:00Z","until":"2027-01-01T00:00:00Z"}`))
+	f.Add("::/0", []byte(`{"network":"::/0"}`))
+	f.Add("", []byte(`{}`))
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		b, err := banOf(state.Entry{Key: key, Value: value})
+		if err != nil {
+			return
+		}
+		set := newBans()
+		set.put(b, time.Time{}, 10)
+		e, err := b.entry()
+		if err != nil {
+			return
+		}
+		if again, err := banOf(e); err != nil || again.Network != b.Network {
+			t.Errorf("banOf(entry(%+v)) = %+v, %v", b, again, err)
+		}
+	})
+}
+
+func BenchmarkEvent(b *testing.B) {
+	g, err := New(b.Context(), Default(), Deps{State: newFakeState(), Journal: &records{}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pw := secret.String("wrong")
+	b.ReportAllocs()
+	i := uint32(0)
+	for b.Loop() {
+		i++
+		a := netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)})
+		g.Check(b.Context(), a, "alice", "imap")
+		g.Fail(b.Context(), Attempt{Addr: a, User: "alice", Password: pw})
+	}
+}
