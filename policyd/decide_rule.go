@@ -2,11 +2,11 @@ package policyd
 
 import (
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/gatepost/gatepost/internal/config"
+	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -32,7 +32,7 @@ type Rule struct {
 // When is the conditions of a rule.
 type When struct {
 	// ClientNetworks has the client's address in one of them.
-	ClientNetworks []netip.Prefix `yaml:"client_networks"`
+	ClientNetworks []netaddr.Prefix `yaml:"client_networks"`
 	// PolicyContext is the service's policy_context in main.cf.
 	PolicyContext string `yaml:"policy_context"`
 	// ProtocolState is the SMTP event; empty means RCPT.
@@ -87,7 +87,7 @@ func (r Rule) build() (rule, error) {
 		errs = append(errs, config.Invalid("when", "a rule with permits_relay needs client_networks or policy_context: else everybody may relay"))
 	}
 	for _, p := range r.When.ClientNetworks {
-		if !p.IsValid() || p.Addr().Is4In6() || p != p.Masked() {
+		if !p.IsValid() || p.Addr().Is4In6() || p.Prefix != p.Masked() {
 			errs = append(errs, config.Invalid("when.client_networks", "%s is not a network: use %s", p, p.Masked()))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -236,7 +237,7 @@ func TestObserveAnswersLikeOff(t *testing.T) {
 }
 
 func TestDecideRules(t *testing.T) {
-	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	networks := []netaddr.Prefix{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, {Prefix: netip.MustParsePrefix("2001:db8::/32")}}
 	rules := []Rule{
 		{Name: "off", Mode: unit.Off, Action: "REJECT off"},
 		{Name: "watch", Mode: unit.Observe, When: When{ClientNetworks: networks}, Action: "HOLD"},
@@ -322,7 +323,7 @@ func TestConfigFaults(t *testing.T) {
 			c.Rules = []Rule{{Name: "a", Action: "PREPEND X: y", When: When{ProtocolState: "END-OF-MESSAGE"}}}
 		}, "rules[0].action"},
 		{"host bits", func(c *Config) {
-			c.Rules = []Rule{{Name: "a", Action: "HOLD", When: When{ClientNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}}}}
+			c.Rules = []Rule{{Name: "a", Action: "HOLD", When: When{ClientNetworks: []netaddr.Prefix{{Prefix: netip.MustParsePrefix("192.0.2.1/24")}}}}}
 		}, "rules[0].when.client_networks"},
 		{"many rules", func(c *Config) {
 			for i := range maxRules + 1 {

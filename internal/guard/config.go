@@ -20,7 +20,7 @@ type Config struct {
 	FindTime    unit.Duration `yaml:"find_time"`
 	BanTime     unit.Duration `yaml:"ban_time"`
 	// IgnoreNetworks are never counted, banned or refused.
-	IgnoreNetworks []Network `yaml:"ignore_networks"`
+	IgnoreNetworks []netaddr.Prefix `yaml:"ignore_networks"`
 	// MaxNetworks bounds how many networks are counted, and how many are
 	// banned, at a time.
 	MaxNetworks int `yaml:"max_networks"`
@@ -33,9 +33,9 @@ func Default() Config {
 		MaxFailures: 5,
 		FindTime:    unit.Duration(10 * time.Minute),
 		BanTime:     unit.Duration(10 * time.Minute),
-		IgnoreNetworks: []Network{
-			{netip.MustParsePrefix("127.0.0.0/8")},
-			{netip.MustParsePrefix("::1/128")},
+		IgnoreNetworks: []netaddr.Prefix{
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
+			{Prefix: netip.MustParsePrefix("::1/128")},
 		},
 		MaxNetworks: 100_000,
 	}
@@ -85,39 +85,4 @@ func (c Config) ignores(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// Network is a network in a setting: "192.0.2.0/24", or one address.
-type Network struct{ netip.Prefix }
-
-// UnmarshalText reads an address or a prefix. A prefix with bits set behind its
-// length is refused: one of the two is a mistake.
-func (n *Network) UnmarshalText(b []byte) error {
-	p, err := ParseNetwork(string(b))
-	if err != nil {
-		return err
-	}
-	n.Prefix = p
-	return nil
-}
-
-// MarshalText writes n as a person does.
-func (n Network) MarshalText() ([]byte, error) { return []byte(netaddr.String(n.Prefix)), nil }
-
-// ParseNetwork reads what Network.UnmarshalText does.
-func ParseNetwork(s string) (netip.Prefix, error) {
-	if a, err := netaddr.Parse(s); err == nil {
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is not an address or a network such as 192.0.2.0/24", s)
-	}
-	if p.Addr().Is4In6() {
-		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 network in the form of IPv6", s)
-	}
-	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%q has bits behind its length: did you mean %v?", s, p.Masked())
-	}
-	return p, nil
 }

@@ -2,6 +2,7 @@
 package netaddr
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -39,4 +40,39 @@ func String(p netip.Prefix) string {
 		return p.Addr().String()
 	}
 	return p.String()
+}
+
+// Prefix is a network in a setting: "192.0.2.0/24", or one address.
+type Prefix struct{ netip.Prefix }
+
+// UnmarshalText reads what ParsePrefix does.
+func (p *Prefix) UnmarshalText(b []byte) error {
+	got, err := ParsePrefix(string(b))
+	if err != nil {
+		return err
+	}
+	p.Prefix = got
+	return nil
+}
+
+// MarshalText writes p as a person does.
+func (p Prefix) MarshalText() ([]byte, error) { return []byte(String(p.Prefix)), nil }
+
+// ParsePrefix reads an address or a network. A network with bits set behind
+// its length is refused: one of the two is a mistake.
+func ParsePrefix(s string) (netip.Prefix, error) {
+	if a, err := Parse(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is not an address or a network such as 192.0.2.0/24", s)
+	}
+	if p.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%q is an IPv4 network in the form of IPv6", s)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q has bits behind its length: did you mean %v?", s, p.Masked())
+	}
+	return p, nil
 }

@@ -31,3 +31,25 @@ func TestParseAndNetwork(t *testing.T) {
 		t.Errorf("String() = %s", got)
 	}
 }
+
+func TestPrefix(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"192.0.2.7", "192.0.2.7"},
+		{"192.0.2.0/24", "192.0.2.0/24"},
+		{"2001:db8::/32", "2001:db8::/32"},
+		{"192.0.2.7/24", ""},
+		{"::ffff:192.0.2.0/120", ""},
+		{"example.org", ""},
+		{"", ""},
+	} {
+		var p Prefix
+		err := p.UnmarshalText([]byte(tc.in))
+		if (err != nil) != (tc.want == "") {
+			t.Errorf("Prefix(%q) = %v, %v, want %q", tc.in, p, err, tc.want)
+			continue
+		}
+		if text, _ := p.MarshalText(); err == nil && string(text) != tc.want {
+			t.Errorf("Prefix(%q) writes %q, want %q", tc.in, text, tc.want)
+		}
+	}
+}
