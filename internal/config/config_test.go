@@ -28,7 +28,6 @@ type sample struct {
 	} `yaml:"rules"`
 	Networks []string `yaml:"networks"`
 	Strict   bool     `yaml:"strict"`
-	internal int
 }
 
 func (s *sample) Validate() error {

@@ -1,0 +1,142 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gatepost/gatepost/internal/reply"
+	"golang.org/x/sys/unix"
+)
+
+// TestMain lets the test binary play a delivery that is killed, or one on a
+// disk that is full.
+func TestMain(m *testing.M) {
+	switch os.Getenv("MAILDIR_TEST_CHILD") {
+	case "kill":
+		killedDelivery()
+	case "full":
+		fullDelivery()
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+const crashBody = "Subject: kill -9\r\n\r\nwhole or not at all\r\n"
+
+// killedDelivery delivers one message and kills this process before the system
+// call whose number it was given.
+func killedDelivery() {
+	at, err := strconv.Atoi(os.Getenv("MAILDIR_TEST_KILL"))
+	s, nerr := New(os.Getenv("MAILDIR_TEST_ROOT"), "h")
+	if err := errors.Join(err, nerr); err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
+	count := 0
+	s.sys = faulty{before: func(string) error {
+		if count++; count == at {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return nil
+	}}
+	st, err := s.Deliver(context.Background(), Message{To: alice, Folder: Junk, Body: strings.NewReader(crashBody)})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
+	fmt.Println("stored", st.Name())
+}
+
+// TestKilledAtEachStep kills a delivery before each of its system calls: new
+// never holds half a file, and what was promised is there.
+func TestKilledAtEachStep(t *testing.T) {
+	const want = "Subject: kill -9\n\nwhole or not at all\n"
+	visible := 0
+	for n := 1; ; n++ {
+		root := t.TempDir()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "MAILDIR_TEST_CHILD=kill", "MAILDIR_TEST_ROOT="+root, "MAILDIR_TEST_KILL="+strconv.Itoa(n))
+		out, err := cmd.Output()
+		killed := cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled()
+		if err != nil && !killed {
+			t.Fatalf("call %d: %v: %s", n, err, out)
+		}
+		name, promised := strings.CutPrefix(strings.TrimSpace(string(out)), "stored ")
+		dir := filepath.Join(root, "example.org/alice/Maildir/.Junk/new")
+		got := files(t, dir)
+		for file, content := range got {
+			visible++
+			if content != want {
+				t.Errorf("killed before call %d: new/%s = %q", n, file, content)
+			}
+		}
+		if promised && got[name] != want {
+			t.Errorf("killed before call %d: %s was promised, new has %v", n, name, got)
+		}
+		// The same message comes again: a killed delivery hinders nobody.
+		if _, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: strings.NewReader(crashBody)}); err != nil {
+			t.Errorf("after a kill before call %d: %v", n, err)
+		}
+		if !killed {
+			if n < 20 || visible == 0 {
+				t.Errorf("%d steps, visible after %d: the kills did not happen", n, visible)
+			}
+			return
+		}
+	}
+}
+
+// fullDelivery fills a small tmpfs in a mount namespace of its own.
+func fullDelivery() {
+	root := os.Getenv("MAILDIR_TEST_ROOT")
+	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount("none", root, "tmpfs", 0, "size=64k,mode=0700")); err != nil {
+		fmt.Println("cannot mount:", err)
+		os.Exit(3)
+	}
+	s, err := New(root, "h")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
+	big := strings.Repeat(strings.Repeat("x", 76)+"\r\n", 2000)
+	_, err = s.Deliver(context.Background(), Message{To: alice, Body: strings.NewReader(big)})
+	fmt.Println(err != nil && reply.FromError(err) == reply.DiskFull, err)
+	tmp, terr := os.ReadDir(filepath.Join(root, "example.org/alice/Maildir/tmp"))
+	nw, nerr := os.ReadDir(filepath.Join(root, "example.org/alice/Maildir/new"))
+	fmt.Println(len(tmp), len(nw), terr, nerr)
+	_, err = s.Deliver(context.Background(), Message{To: alice, Body: strings.NewReader("small")})
+	fmt.Println(err)
+}
+
+func TestFullDisk(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "MAILDIR_TEST_CHILD=full", "MAILDIR_TEST_ROOT="+t.TempDir())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.Output()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) ||
+		cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 3 {
+		t.Skipf("a full tmpfs needs a mount namespace: %v %s", err, out)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	lines := strings.Split(string(out), "\n")
+	if !strings.HasPrefix(lines[0], "true ") || !strings.Contains(lines[0], "no space left") || lines[1] != "0 0 <nil> <nil>" || lines[2] != "<nil>" {
+		t.Errorf("on a full disk: %q", lines)
+	}
+}

@@ -1,0 +1,228 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/reply"
+)
+
+var alice = mailaddr.Address{LocalPart: "alice", Domain: "example.org"}
+
+func newStore(t testing.TB, root string) *Store {
+	t.Helper()
+	s, err := New(root, "mx.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// files returns the regular files below dir, by path relative to it.
+func files(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		out[rel] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestDeliver(t *testing.T) {
+	long := strings.Repeat("x", 200_000)
+	for _, tc := range []struct {
+		name, header, body string
+		folder             Folder
+		want               string
+		wire               int
+	}{
+		{"plain", "Return-Path: <a@b>\n", "Subject: x\r\n\r\nhello\r\n", Inbox, "Return-Path: <a@b>\nSubject: x\n\nhello\n", 41},
+		{"junk", "", "Subject: x\r\n\r\nhello\r\n", Junk, "Subject: x\n\nhello\n", 21},
+		{"empty", "", "", Inbox, "", 0},
+		{"NUL, lone CR, 8-bit", "", "\x00a\rb\xff\r\n", Inbox, "\x00a\rb\xff\n", 7},
+		{"no final line end", "", "a\r\nb", Inbox, "a\nb", 4},
+		{"long line", "", long + "\r\n", Inbox, long + "\n", 200_002},
+		{"From line", "", "From x\r\n\r\n", Inbox, "From x\n\n", 10},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			root := t.TempDir()
+			s := newStore(t, root)
+			st, err := s.Deliver(t.Context(), Message{To: alice, Folder: tc.folder, Header: []byte(tc.header),
+				Body: iotest.HalfReader(strings.NewReader(tc.body))})
+			if err != nil || st.IsZero() || st.Folder() != tc.folder || st.Size() != int64(len(tc.want)) {
+				t.Fatalf("Deliver = %+v, %v", st, err)
+			}
+			dir := "example.org/alice/Maildir"
+			want := map[string]string{}
+			if tc.folder != Inbox {
+				dir += "/." + string(tc.folder)
+				want[dir+"/maildirfolder"] = ""
+			}
+			want[dir+"/new/"+st.Name()] = tc.want
+			if got := files(t, root); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("files = %.300q, want %.300q", got, want)
+			}
+			if suffix := fmt.Sprintf(".mx.example.org,S=%d,W=%d", len(tc.want), tc.wire); !strings.HasSuffix(st.Name(), suffix) {
+				t.Errorf("name %q, want the end %q", st.Name(), suffix)
+			}
+			checkModes(t, root, filepath.Join(root, dir))
+		})
+	}
+}
+
+// checkModes checks the modes of all below root, and that dir is a Maildir.
+func checkModes(t *testing.T, root, dir string) {
+	t.Helper()
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if st, err := os.Stat(filepath.Join(dir, sub)); err != nil || !st.IsDir() {
+			t.Errorf("%s: %v", sub, err)
+		}
+	}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		st, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if want := map[bool]fs.FileMode{true: 0o700, false: 0o600}[d.IsDir()]; st.Mode().Perm() != want {
+			t.Errorf("%s: mode %v, want %v", path, st.Mode().Perm(), want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeliverConcurrently(t *testing.T) {
+	root := t.TempDir()
+	s := newStore(t, root)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			to := mailaddr.Address{LocalPart: fmt.Sprint("u", i%3), Domain: "example.org"}
+			if _, err := s.Deliver(context.Background(), Message{To: to, Folder: []Folder{Inbox, Junk}[i%2], Body: strings.NewReader("x\r\n")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	for name := range files(t, root) {
+		if strings.Contains(name, "/new/") {
+			n++
+		}
+	}
+	if n != 40 {
+		t.Errorf("%d files, want 40", n)
+	}
+}
+
+func TestNoSymbolicLinkIsFollowed(t *testing.T) {
+	for _, link := range []string{"example.org", "example.org/alice", "example.org/alice/Maildir",
+		"example.org/alice/Maildir/new", "example.org/alice/Maildir/tmp", "example.org/alice/Maildir/.Junk"} {
+		t.Run(link, func(t *testing.T) {
+			root, elsewhere := t.TempDir(), t.TempDir()
+			path := filepath.Join(root, link)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(elsewhere, path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: strings.NewReader("x")})
+			if link == "example.org/alice/Maildir/new" || link == "example.org/alice/Maildir/tmp" {
+				if err != nil {
+					t.Fatalf("Junk does not pass there: %v", err)
+				}
+				_, err = newStore(t, root).Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")})
+			}
+			if err == nil || reply.FromError(err) != reply.Broken {
+				t.Errorf("Deliver = %v, want a transient error", err)
+			}
+			if got := files(t, elsewhere); len(got) != 0 {
+				t.Errorf("written behind the link: %v", got)
+			}
+		})
+	}
+	t.Run("the root itself may be one", func(t *testing.T) {
+		root, link := t.TempDir(), filepath.Join(t.TempDir(), "vmail")
+		if err := os.Symlink(root, link); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newStore(t, link).Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDeliverRefuses(t *testing.T) {
+	root := t.TempDir()
+	s := newStore(t, root)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tc := range []struct {
+		name string
+		ctx  context.Context
+		m    Message
+	}{
+		{"dot dot", t.Context(), Message{To: mailaddr.Address{LocalPart: "..", Domain: "example.org"}, Body: strings.NewReader("x")}},
+		{"folder with a slash", t.Context(), Message{To: alice, Folder: "../x", Body: strings.NewReader("x")}},
+		{"cancelled", gone, Message{To: alice, Body: strings.NewReader("x")}},
+		{"message that cannot be read", t.Context(), Message{To: alice, Body: io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(io.ErrUnexpectedEOF))}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			st, err := s.Deliver(tc.ctx, tc.m)
+			if err == nil || !st.IsZero() || reply.FromError(err) != reply.Broken {
+				t.Errorf("Deliver = %+v, %v", st, err)
+			}
+			if got := files(t, root); len(got) != 0 {
+				t.Errorf("left %v", got)
+			}
+		})
+	}
+	if _, err := New("relative", "h"); err == nil {
+		t.Error("a relative mail root was taken")
+	}
+}
+
+// A directory that comes back after it was removed is durable again.
+func TestMailboxRemovedWhileWeRun(t *testing.T) {
+	root := t.TempDir()
+	s := newStore(t, root)
+	for range 2 {
+		if _, err := s.Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(root, "example.org/alice/Maildir/cur")); err != nil {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(filepath.Join(root, "example.org")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

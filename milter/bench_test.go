@@ -1,0 +1,213 @@
+package milter
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/state"
+)
+
+// The benchmarks run one SMTP session with one message over a Unix socket, as
+// Postfix does: a connection each, no answers where none were agreed on.
+// BenchmarkMilterBareServer is the same traffic against the guard and the
+// library with nothing behind them.
+
+// BenchmarkMilterNull is the smallest message: one field, no body.
+func BenchmarkMilterNull(b *testing.B) { benchDaemon(b, nullMail()) }
+
+// BenchmarkMilter36KB is the average of mixed real mail.
+func BenchmarkMilter36KB(b *testing.B) { benchDaemon(b, averageMail()) }
+
+// BenchmarkMilterBareServer is what the others are measured against.
+func BenchmarkMilterBareServer(b *testing.B) {
+	for name, msg := range map[string]mail{"null": nullMail(), "36KB": averageMail()} {
+		b.Run(name, func(b *testing.B) {
+			ln := listenUnix(b)
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer func() { _ = ln.Close() }()
+			cfg := Default()
+			wg.Go(func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					wg.Go(func() { bareServe(newGuard(c, cfg.IdleTimeout.Std(), cfg.FrameTimeout.Std())) })
+				}
+			})
+			benchSessions(b, ln.Addr().String(), msg)
+		})
+	}
+}
+
+// bareServe accepts every message unseen.
+func bareServe(g *guard) { serveLibrary(g, bare{g: g}) }
+
+// bare is the library's milter that does nothing, and answers nothing where no
+// answer is due.
+type bare struct {
+	gomilter.NoOpMilter
+	g *guard
+}
+
+func (b bare) next() (gomilter.Response, error) {
+	if b.g.agreed.silent(b.g.cur.Cmd) {
+		return nil, nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+func (b bare) Connect(string, string, uint16, net.IP, *gomilter.Modifier) (gomilter.Response, error) {
+	return b.next()
+}
+func (b bare) Helo(string, *gomilter.Modifier) (gomilter.Response, error)     { return b.next() }
+func (b bare) MailFrom(string, *gomilter.Modifier) (gomilter.Response, error) { return b.next() }
+func (b bare) RcptTo(string, *gomilter.Modifier) (gomilter.Response, error)   { return b.next() }
+func (b bare) Header(string, string, *gomilter.Modifier) (gomilter.Response, error) {
+	return b.next()
+}
+func (b bare) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
+	return b.next()
+}
+func (b bare) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error) { return b.next() }
+
+func nullMail() mail {
+	return mail{From: "<sender@example.net>", Rcpt: []string{"<alice@example.org>"}, Header: []string{"From: sender@example.net"}}
+}
+
+// averageMail is a message of 36 KB: plain text beside HTML, and a picture.
+func averageMail() mail {
+	text := strings.Repeat("Some words of a usual length stand in this line of text, and so on.\r\n", 100)
+	html := "<html><body>" + strings.Repeat("<p>Some words in a <a href=\"https://www.example.net/a/b?c=d\">paragraph</a> of a page.</p>\r\n", 150) + "</body></html>\r\n"
+	picture := strings.Repeat(strings.Repeat("QUJDREVGR0hJSktM", 4)+"\r\n", 240)
+	header := []string{
+		"Received: from a.example.net (a.example.net [192.0.2.9])\n\tby mail.example.net (Postfix) with ESMTPS id 4XYZ\n\tfor <alice@example.org>; Fri, 20 Nov 2026 06:51:58 +0000 (UTC)",
+		"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.net;\n\ts=s1; h=From:To:Subject:Date; bh=AAAA; b=" + strings.Repeat("Q", 300),
+		"From: Sender Name <sender@example.net>", "To: Alice <alice@example.org>", "Subject: a usual message with a usual subject",
+		"Date: Fri, 20 Nov 2026 06:51:57 +0000", "Message-ID: <123456.7890@example.net>", "MIME-Version: 1.0",
+		"Content-Type: multipart/mixed; boundary=\"b1\"", "X-Mailer: Some Mailer 1.0", "List-Unsubscribe: <https://www.example.net/u>",
+		"Reply-To: sender@example.net", "In-Reply-To: <1@example.org>", "References: <1@example.org> <2@example.org>",
+	}
+	body := "--b1\r\nContent-Type: multipart/alternative; boundary=b2\r\n\r\n--b2\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + text +
+		"--b2\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html + "--b2--\r\n--b1\r\nContent-Type: image/png; name=a.png\r\n" +
+		"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=a.png\r\n\r\n" + picture + "--b1--\r\n"
+	return mail{From: "<sender@example.net>", Rcpt: []string{"<alice@example.org>"}, Header: header, Body: body}
+}
+
+func listenUnix(b *testing.B) net.Listener {
+	b.Helper()
+	ln, err := net.Listen("unix", filepath.Join(b.TempDir(), "s"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return ln
+}
+
+// benchDaemon has everything on that needs no network: rules, delivery
+// verdict, journal, metrics.
+func benchDaemon(b *testing.B, msg mail) {
+	ctx, cancel := context.WithCancel(context.Background())
+	st, err := state.OpenSQLite(ctx, filepath.Join(b.TempDir(), "state.db"), quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	j, err := journal.Open(ctx, filepath.Join(b.TempDir(), "journal.db"), journal.Default(), quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := testConfig()
+	cfg.Scan = scan.Default()
+	s, err := New(cfg, Deps{Scan: scan.Scan, Verdicts: delivery.New(st), Journal: j, Meter: metric.New("bench")}, quiet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	ln := listenUnix(b)
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln, scan.Inbound) }()
+	benchSessions(b, ln.Addr().String(), msg)
+	cancel()
+	if err := errors.Join(<-done, j.Close(), st.Close()); err != nil {
+		b.Error(err)
+	}
+}
+
+func benchSessions(b *testing.B, addr string, msg mail) {
+	head, envelope, content := benchPackets(msg)
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if err := benchSession(addr, head, strings.ReplaceAll(envelope, "QUEUEID", fmt.Sprintf("4%06X", n)),
+			strings.ReplaceAll(content, "QUEUEID", fmt.Sprintf("4%06X", n))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchPackets returns what Postfix says in three breaths: up to the answer to
+// the negotiation, to that to DATA, and to that to the end of message.
+func benchPackets(msg mail) (head, envelope, content string) {
+	head = pack('O', "\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff")
+	envelope = pack('D', "C", z("j", "mx.example.org", "{daemon_name}", "mx.example.org", "{client_addr}", "192.0.2.7", "{client_name}", "mail.example.net", "{client_resolve}", "OK")) +
+		pack('C', z("mail.example.net")+"4\xc9P"+z("192.0.2.7")) + pack('D', "H") + pack('H', z("mail.example.net")) +
+		pack('D', "M", z("{mail_addr}", "sender@example.net")) + pack('M', z(msg.From)) +
+		pack('D', "R", z("{rcpt_addr}", "alice@example.org")) + pack('R', z(msg.Rcpt[0])) + pack('D', "T", z("i", "QUEUEID")) + pack('T')
+	for _, h := range msg.Header {
+		name, value, _ := strings.Cut(h, ":")
+		content += pack('D', "L", z("i", "QUEUEID")) + pack('L', z(name, value))
+	}
+	content += pack('D', "N", z("i", "QUEUEID")) + pack('N')
+	if msg.Body != "" {
+		content += pack('D', "B", z("i", "QUEUEID")) + pack('B', msg.Body)
+	}
+	return head, envelope, content + pack('D', "E", z("i", "QUEUEID")) + pack('E')
+}
+
+func benchSession(addr, head, envelope, content string) error {
+	c, err := net.Dial("unix", addr)
+	if err != nil {
+		return err
+	}
+	r := bufio.NewReader(c)
+	for _, say := range []string{head, envelope, content} {
+		if _, err := io.WriteString(c, say); err != nil {
+			return err
+		}
+		for {
+			p, err := readPacket(r)
+			if err != nil {
+				return err
+			}
+			if strings.IndexByte("him", p.Code) < 0 {
+				if strings.IndexByte("Oca", p.Code) < 0 {
+					return fmt.Errorf("answer %v", p)
+				}
+				break
+			}
+		}
+	}
+	if _, err := io.WriteString(c, pack('A')+pack('A')+pack('Q')); err != nil {
+		return err
+	}
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("after QUIT: %w", err)
+	}
+	return c.Close()
+}

@@ -1,0 +1,93 @@
+package milter
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/gatepost/gatepost/internal/mailauth/authres"
+)
+
+// maxRemoved bounds the fields that are taken out of one message. Postfix
+// searches its queue file from the start for each of them, so a stranger could
+// make it work for hours; no honest message has more than a few.
+const maxRemoved = 500
+
+// fieldRef names a field of the message as the MTA does, and says where it
+// stands in the message that we rebuilt.
+type fieldRef struct {
+	// Name is as typed. Index counts the fields of that name from 1.
+	Name       string
+	Index      int
+	Start, End int64
+}
+
+// fieldIndex finds the fields that must go, while the header passes by.
+type fieldIndex struct {
+	authservID string
+	private    []string
+
+	counts map[string]int
+	// Forged are fields that only this host may add.
+	Forged []fieldRef
+	// Private are those of Config.RemoveHeadersOutbound.
+	Private []fieldRef
+	// TooMany says that there were more than maxRemoved.
+	TooMany bool
+}
+
+// add looks at the field name: value that stands from start to end.
+func (x *fieldIndex) add(name string, value []byte, start, end int64) {
+	name = strings.TrimRight(name, " \t")
+	list := &x.Forged
+	isAR := strings.EqualFold(name, "Authentication-Results")
+	switch {
+	case forgedName(name), isAR:
+	case containsFold(x.private, name):
+		list = &x.Private
+	default:
+		return
+	}
+	if x.counts == nil {
+		x.counts = map[string]int{}
+	}
+	key := strings.ToLower(name)
+	x.counts[key]++
+	if isAR && !authres.Own(value, x.authservID) {
+		return
+	}
+	if len(x.Forged)+len(x.Private) >= maxRemoved {
+		x.TooMany = true
+		return
+	}
+	*list = append(*list, fieldRef{Name: name, Index: x.counts[key], Start: start, End: end})
+}
+
+// forgedName reports whether only this host may add a field of that name.
+// X-Spamd is under X-Spam.
+func forgedName(name string) bool {
+	for _, p := range [...]string{"x-spam", "x-rspamd", "x-gatepost"} {
+		if len(name) >= len(p) && strings.EqualFold(name[:len(p)], p) {
+			return true
+		}
+	}
+	return false
+}
+
+// needed reports whether mail without the field would break (RFC 5322 §3.6,
+// MIME), or whether the milter itself decides about it.
+func needed(name string) bool {
+	return containsFold([]string{"From", "Sender", "To", "Cc", "Date", "Subject", "Message-ID", "Reply-To", "MIME-Version",
+		"Content-Type", "Content-Transfer-Encoding", "DKIM-Signature", "Received", "Authentication-Results"}, name) ||
+		forgedName(name)
+}
+
+func containsFold(list []string, s string) bool {
+	for _, x := range list {
+		if strings.EqualFold(x, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func itoa(i int) string { return strconv.Itoa(i) }

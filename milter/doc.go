@@ -1,0 +1,37 @@
+// Package milter is Gatepost's milter daemon: Postfix tells it of every SMTP
+// session and message, and it answers at the end of the message with one
+// verdict, one set of header changes, and signatures.
+//
+// It speaks milter protocol version 6 as Postfix 3.7 does, and versions 2 to 5
+// to an MTA that offers no more. emersion/go-milter serves each session, behind
+// a connection of ours (guard) that lets only whole packets of the right shape
+// and order pass, negotiates by what the MTA offered, keeps macros and ESMTP
+// parameters, and sends the answer to the end of a message in one write.
+//
+// The listener says where mail comes from (scan.Direction): strangers,
+// submission, programs on this host, or our own spool. Submission counts as
+// outbound only with SASL or from a network that the configuration names. Mail
+// is refused at its end only; every earlier event is let pass.
+//
+// What Postfix does while no milter answers is milter_default_action's: with
+// the default, tempfail, the client gets 451 and tries again. A milter that
+// goes away within a session costs that whole session 451; so Serve lets open
+// sessions go on for Config.Grace.
+//
+// Left out on purpose: refusals before the end of message, changes of body,
+// sender and recipients, SMFIR_PROGRESS (Config.MessageTimeout is below
+// Postfix's time limit), SMFIR_SKIP and recipients that Postfix refused
+// (SMFIP_RCPT_REJ). Quarantine is not built yet: that verdict marks. A message
+// of our own spool is signed only with a null reverse-path and a header From of
+// Config.LocalSenders, so that a redirect never is.
+//
+//	srv, err := milter.New(cfg, milter.Deps{Scan: scan.Scan, Journal: j, Meter: m}, log)
+//	if err != nil {
+//		return err
+//	}
+//	ln, err := listen.Unix("/var/spool/postfix/gatepost/milter", 0o660)
+//	if err != nil {
+//		return err
+//	}
+//	return srv.Serve(ctx, ln, scan.Inbound)
+package milter

@@ -1,0 +1,206 @@
+package milter
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/header"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/reply"
+	"github.com/gatepost/gatepost/internal/verdict"
+)
+
+// answer is all that goes out at the end of a message. Reply is the zero Reply
+// when it is let in, with Edits.
+type answer struct {
+	Reply reply.Reply
+	Edits []edit
+}
+
+// finish gathers, decides, and tells the log, the journal and the meter. Once a
+// panic has cost the message its judgement, the sender tries again.
+func (s *session) finish(start time.Time) answer {
+	var f facts
+	var d decision
+	var a answer
+	func() {
+		defer s.recover()
+		if s.failed {
+			return
+		}
+		s.msg.addBody(s.g.cur.Data) // Sendmail sends the last piece here
+		s.msg.endHeader()
+		ctx, cancel := context.WithTimeout(s.ctx, s.msg.cfg.MessageTimeout.Std())
+		defer cancel()
+		f = s.gather(ctx)
+		d = decide(f)
+		a.Edits, d = s.plan(f, d)
+		d = s.keepVerdict(s.ctx, f, d)
+	}()
+	if s.failed {
+		d = decision{verdict.Defer, reply.Broken}
+	}
+	if a.Reply = d.Reply; !d.Reply.IsZero() {
+		a.Edits = nil
+	}
+	func() {
+		defer s.recover()
+		s.tell(f, d, a, start)
+	}()
+	return a
+}
+
+// plan returns the changes that go with d, as far as the MTA takes them, or
+// what to do when they cannot be written.
+func (s *session) plan(f facts, d decision) ([]edit, decision) {
+	if !d.Reply.IsZero() {
+		return nil, d
+	}
+	es, err := edits(s.msg.cfg, f, d)
+	if err != nil {
+		s.log.LogAttrs(s.ctx, slog.LevelError, "header fields not written", slog.Any("err", err))
+		return nil, deferFor(err)
+	}
+	n := len(es)
+	es = slices.DeleteFunc(es, func(e edit) bool {
+		need := actAddHeaders
+		if e.Op == respChangeHeader {
+			need = actChangeHeaders
+		}
+		return s.g.agreed.Actions&need == 0
+	})
+	if len(es) < n {
+		s.log.LogAttrs(s.ctx, slog.LevelWarn, "the MTA takes no header changes", slog.String("queue_id", s.g.macros.value("i")))
+	}
+	return es, d
+}
+
+// tell writes the one line, the one record and the one count of a message.
+func (s *session) tell(f facts, d decision, a answer, start time.Time) {
+	took := time.Since(start)
+	s.srv.deps.Meter.Request("milter", d.Verdict.String(), took)
+	r := s.record(f, d, a, start, took)
+	attrs := []slog.Attr{
+		slog.String("queue_id", r.QueueID), slog.String("client_addr", addrString(r)),
+		slog.String("client_name", r.ClientName), slog.String("helo", r.Helo),
+		slog.String("mail_from", r.MailFrom), slog.Any("rcpt_to", firstRcpts(r.RcptTo)),
+		slog.String("user", r.User), slog.String("mech", r.Mech), slog.String("rule", r.Rule),
+		slog.String("verdict", r.Verdict), slog.String("reply", r.Reply), slog.Duration("took", took),
+	}
+	for _, err := range []error{f.Fault, f.SignFault} {
+		if err != nil {
+			attrs = append(attrs, slog.Any("err", err))
+		}
+	}
+	s.log.LogAttrs(s.ctx, slog.LevelInfo, "message judged", attrs...)
+	if s.srv.deps.Journal != nil {
+		s.srv.deps.Journal.Record(r)
+	}
+}
+
+// record is the message's story. After a panic s.msg may be missing.
+func (s *session) record(f facts, d decision, a answer, start time.Time, took time.Duration) journal.Record {
+	mac := &s.g.macros
+	r := journal.Record{
+		Time: start, Daemon: "milter", Event: "message",
+		QueueID: mac.value("i"), MessageID: f.MessageID, Session: s.id, Service: s.listener.String(),
+		ClientAddr: s.connect.Addr, ClientPort: s.connect.Port,
+		ClientName: s.clientName(), Helo: s.helo,
+		User: mac.value("{auth_authen}"), Mech: mac.value("{auth_type}"),
+		Verdict: d.Verdict.String(), Reply: d.Reply.String(), Took: took,
+	}
+	add := func(key, value string) {
+		if value != "" {
+			r.Facts = append(r.Facts, journal.Fact{Key: key, Value: value})
+		}
+	}
+	if s.msg != nil {
+		r.MailFrom, r.RcptTo = s.msg.sender().String(), s.msg.paths()
+		add("direction", f.Origin.Direction.String())
+		add("size", itoa(int(s.msg.size)))
+		mailParams, rcptParams := s.msg.parameters()
+		add("mail_parameters", mailParams)
+		add("rcpt_parameters", rcptParams)
+		if n := s.msg.rcpts - len(s.msg.rcptTo); n > 0 {
+			add("recipients_not_shown", itoa(n))
+		}
+	}
+	add("tls", strings.TrimSpace(mac.value("{tls_version}")+" "+mac.value("{cipher}")))
+	if f.Scan != nil {
+		r.Score, r.Lines, r.Rule = f.Scan.Score, f.Scan.Lines, topRule(f.Scan.Lines)
+		switch {
+		case f.Scan.Partly:
+			add("scanned", "partly")
+		case len(f.Scan.Lines) == 0:
+			add("score", "0.00, no rule matched")
+		}
+	}
+	s.tellFacts(f, a, add)
+	return r
+}
+
+// tellFacts tells what was found out and done.
+func (s *session) tellFacts(f facts, a answer, add func(key, value string)) {
+	if s.failed {
+		add("fault", "panic")
+		return
+	}
+	for _, e := range a.Edits {
+		if e.Name == "Authentication-Results" && e.Value != "" {
+			add("authentication", strings.Join(strings.Fields(header.Unfold([]byte(e.Value))), " "))
+		}
+	}
+	if a.Reply.IsZero() {
+		for _, k := range f.Signers {
+			add("signature", k)
+		}
+	}
+	if f.Origin.signs() {
+		add("unsigned", f.Unsigned)
+	}
+	for _, err := range []error{f.Fault, f.SignFault} {
+		if err != nil {
+			add("fault", err.Error())
+		}
+	}
+	const shown = 20
+	names := make([]string, 0, shown)
+	for i, e := range a.Edits {
+		if i == shown {
+			names = append(names, "and "+itoa(len(a.Edits)-shown)+" more")
+			break
+		}
+		names = append(names, e.String())
+	}
+	add("edits", strings.Join(names, ", "))
+}
+
+// topRule returns the name of the line with the highest score above zero.
+func topRule(lines []verdict.Line) string {
+	name, top := "", 0.0
+	for _, l := range lines {
+		if l.Score > top {
+			name, top = l.Name, l.Score
+		}
+	}
+	return name
+}
+
+// firstRcpts bounds what the log line says of the recipients.
+func firstRcpts(rcpts []string) []string {
+	const shown = 5
+	if len(rcpts) <= shown {
+		return rcpts
+	}
+	return append(slices.Clone(rcpts[:shown]), "and "+itoa(len(rcpts)-shown)+" more")
+}
+
+func addrString(r journal.Record) string {
+	if !r.ClientAddr.IsValid() {
+		return ""
+	}
+	return r.ClientAddr.String()
+}

@@ -1,0 +1,255 @@
+package milter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/rawmsg"
+	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/verdict"
+)
+
+// authChecker finds out who sent a message (package mailauth).
+type authChecker interface {
+	Check(ctx context.Context, in mailauth.Input) mailauth.Results
+}
+
+// keyStore has the keys that sign for a domain (package keys).
+type keyStore interface {
+	Active(domain string) []keys.Key
+}
+
+// verdictStore keeps the delivery verdict (package delivery).
+type verdictStore interface {
+	Put(ctx context.Context, r delivery.Row) error
+}
+
+// recorder keeps the story (package journal). It never blocks.
+type recorder interface {
+	Record(journal.Record)
+}
+
+// meter counts (package metric).
+type meter interface {
+	Request(daemon, verdict string, took time.Duration)
+	Sessions(daemon string, delta int)
+}
+
+// Deps are the parts that the milter asks. A nil one is off: no SPF and DKIM,
+// no score, no signatures, no delivery verdict, no journal, no metrics.
+type Deps struct {
+	Auth authChecker
+	// Scan is scan.Scan.
+	Scan func(scan.Config, scan.Message, time.Time) scan.Result
+	Keys keyStore
+	// Sign is keys.Sign: values of DKIM-Signature, folded with LF, in the order
+	// of the keys. It is needed with Keys.
+	Sign func(signers []keys.Key, msg io.Reader) ([]string, error)
+	// MaySend says whether a login may use an address in the header From. Nil
+	// means that none may.
+	MaySend  func(ctx context.Context, user, as mailaddr.Address) (bool, error)
+	Verdicts verdictStore
+	Journal  recorder
+	Meter    meter
+}
+
+// gather asks for everything that the decision needs.
+func (s *session) gather(ctx context.Context) facts {
+	m := s.msg
+	f := facts{
+		Origin: m.origin, NullSender: m.nullSender(),
+		Forged: m.fields.Forged, Private: m.fields.Private,
+	}
+	if f.Refusal, f.Fault = m.trouble(); f.Fault != nil || !f.Refusal.IsZero() {
+		return f
+	}
+	head, err := m.buf.Head(int64(m.cfg.ScanBytes))
+	if err != nil {
+		f.Fault = err
+		return f
+	}
+	raw := rawmsg.Scan(head, rawmsg.Default())
+	f.MessageID, _ = raw.First("Message-ID")
+	if f.Origin.Direction == scan.Inbound {
+		f.Auth = s.authenticate(ctx, raw)
+	}
+	if s.srv.deps.Scan != nil && f.Origin.scored() {
+		r := s.srv.deps.Scan(m.cfg.Scan, s.scanMessage(raw, f.Auth), time.Now())
+		f.Scan = &r
+	}
+	if f.Origin.signs() && decide(f).Reply.IsZero() {
+		s.sign(ctx, raw, &f)
+	}
+	return f
+}
+
+// scanMessage is what the rules see.
+func (s *session) scanMessage(raw *rawmsg.Message, auth mailauth.Results) scan.Message {
+	m := s.msg
+	return scan.Message{
+		Direction: m.origin.Direction,
+		Client: scan.Client{
+			Addr: s.connect.Addr, Name: s.clientName(), Helo: s.helo,
+			TLS: s.g.macros.value("{tls_version}") != "",
+		},
+		User: m.origin.User, MailFrom: m.sender(), RcptTo: m.recipients(),
+		Raw: raw, Size: m.size, Auth: auth,
+	}
+}
+
+// authenticate returns who sent the message.
+func (s *session) authenticate(ctx context.Context, raw *rawmsg.Message) mailauth.Results {
+	if s.srv.deps.Auth == nil {
+		return mailauth.Results{IPRev: s.iprev()}
+	}
+	return s.srv.deps.Auth.Check(ctx, mailauth.Input{
+		ClientAddr: s.connect.Addr, ClientName: s.clientName(), Helo: s.helo,
+		MailFrom: s.msg.sender(), Raw: raw, Body: s.msg.reader,
+	})
+}
+
+// iprev is what Postfix found out about the client's name.
+func (s *session) iprev() mailauth.IPRev {
+	r := mailauth.IPRev{Addr: s.connect.Addr, Name: s.clientName()}
+	switch {
+	case !r.Addr.IsValid():
+		return mailauth.IPRev{}
+	case r.Name != "":
+		r.Result = authres.Pass
+		return r
+	}
+	switch s.g.macros.value("{client_resolve}") {
+	case "FAIL":
+		r.Result = authres.PermError
+	case "FORGED":
+		r.Result = authres.Fail
+	default:
+		r.Result = authres.TempError
+	}
+	return r
+}
+
+// clientName returns the client's verified name, "" when there is none.
+func (s *session) clientName() string {
+	name := s.g.macros.value("{client_name}")
+	if name == "" {
+		name = strings.ToValidUTF8(s.connect.Host, "?")
+	}
+	if name == "unknown" || strings.HasPrefix(name, "[") {
+		return ""
+	}
+	return name
+}
+
+// sign fills in f's signatures, or why there are none.
+func (s *session) sign(ctx context.Context, raw *rawmsg.Message, f *facts) {
+	m, d := s.msg, &s.srv.deps
+	if d.Keys == nil || d.Sign == nil {
+		f.Unsigned = "signing is off"
+		return
+	}
+	if s.g.agreed.Actions&actAddHeaders == 0 {
+		f.Unsigned = "the MTA takes no new header fields"
+		return
+	}
+	from, why := author(fieldValues(raw, "From"))
+	if why == "" {
+		why = signable(m.cfg, f.Origin, f.NullSender, from)
+	}
+	if why != "" {
+		f.Unsigned = why
+		return
+	}
+	// A message without a key is unsigned whatever its author's rights are.
+	signers := d.Keys.Active(from.Domain)
+	if len(signers) == 0 {
+		f.Unsigned = "no key for the domain of the header From"
+		return
+	}
+	if f.Origin.Direction == scan.Outbound && f.Origin.User != "" {
+		ok, err := s.mayUse(ctx, from)
+		if err != nil {
+			f.SignFault, f.Unsigned = fmt.Errorf("rights of the sender: %w", err), "the sender's rights are not known now"
+			return
+		}
+		if !ok {
+			f.Unsigned = "the login may not use the header From"
+			return
+		}
+	}
+	msg, err := m.leaving(f.Forged, f.Private)
+	if err == nil {
+		f.Signatures, err = d.Sign(signers, msg)
+	}
+	if err == nil && len(f.Signatures) == 0 {
+		err = fmt.Errorf("no signature was made")
+	}
+	if err != nil {
+		f.Signatures, f.Unsigned = nil, "the key could not be used"
+		f.SignFault = fmt.Errorf("sign for %s: %w", from.Domain, err)
+		if s.srv.alarm(from.Domain) {
+			s.log.LogAttrs(ctx, slog.LevelError, "signing key does not work, mail of its domain is deferred", slog.Any("err", f.SignFault))
+		}
+		return
+	}
+	for _, k := range signers {
+		f.Signers = append(f.Signers, k.Domain+" s="+k.Selector+" a="+string(k.Algorithm)+"-sha256")
+	}
+}
+
+// mayUse asks whether the login may use from in the header.
+func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, error) {
+	user, err := mailaddr.Parse(s.msg.origin.User)
+	if err != nil || s.srv.deps.MaySend == nil {
+		return false, nil // a login that is no address has no addresses
+	}
+	return s.srv.deps.MaySend(ctx, user, from)
+}
+
+// fieldValues returns the values of all fields of that name.
+func fieldValues(raw *rawmsg.Message, name string) [][]byte {
+	var vs [][]byte
+	for i := range raw.Fields {
+		if f := &raw.Fields[i]; f.Is(name) {
+			vs = append(vs, f.Value)
+		}
+	}
+	return vs
+}
+
+// keepTimeout is for making the delivery verdict durable.
+const keepTimeout = 10 * time.Second
+
+// keepVerdict makes d known to the delivery daemon, which must not depend on a
+// header. A message that nobody could mark is not let in: it would land in the
+// inbox.
+func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision {
+	if s.srv.deps.Verdicts == nil || f.Scan == nil || !d.Reply.IsZero() {
+		return d
+	}
+	// Not of MessageTimeout, which slow DNS may have used up.
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	err := s.srv.deps.Verdicts.Put(ctx, delivery.Row{
+		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived,
+		Score: f.Scan.Score, Verdict: d.Verdict,
+	})
+	if err == nil {
+		return d
+	}
+	s.log.LogAttrs(ctx, slog.LevelError, "delivery verdict not kept", slog.Any("err", err))
+	if d.Verdict == verdict.Accept {
+		return d
+	}
+	return deferFor(err)
+}
