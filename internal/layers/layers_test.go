@@ -118,7 +118,7 @@ var rules = []rule{
 			if imp == "net/mail" && !f.test() {
 				return "net/mail is not made for hostile input: use mailaddr, header and rawmsg"
 			}
-			if under(imp, "github.com/goccy/go-yaml") && !f.test() && !under(f.path, "cmd") && f.dir() != "internal/config" && f.dir() != "internal/keep" {
+			if under(imp, "github.com/goccy/go-yaml") && !f.test() && !under(f.path, "cmd") && f.dir() != "internal/config" {
 				return "below cmd only internal/config knows YAML"
 			}
 			return ""
@@ -151,7 +151,7 @@ var rules = []rule{
 		if f.init {
 			return "no func init: cmd names each part that it uses"
 		}
-		if len(f.blank) > 0 && f.dir() != "internal/keep" {
+		if len(f.blank) > 0 {
 			return "imports " + f.blank[0] + " for its side effect"
 		}
 		name := strings.TrimSuffix(f.pkg, "_test")
@@ -193,7 +193,7 @@ func check(files []file) []string {
 func shape(files []file) []string {
 	imports := map[string]map[string]bool{}
 	for _, f := range files {
-		if f.test() || under(f.path, "cmd") || under(f.path, "internal/keep") {
+		if f.test() || under(f.path, "cmd") {
 			continue
 		}
 		if imports[f.dir()] == nil {

@@ -1,0 +1,89 @@
+# `make` checks the code; `make test` checks everything, with real Postfix and
+# Dovecot (as root); `make demo` shows it.
+
+# sudo's PATH seldom holds the directory of Go's own installer.
+GO      ?= $(shell command -v go || echo /usr/local/go/bin/go)
+GOFMT   ?= $(dir $(shell command -v $(GO)))gofmt
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+FUZZTIME ?= 60s
+PREFIX  ?= /usr/local
+# The race detector needs a C compiler: without one CI fails, and at home the
+# tests run without it.
+RACE    := $(if $(or $(filter true,$(CI)),$(shell command -v gcc)),-race)
+E2E     := ./internal/e2e/...
+
+export GOFLAGS ?= -mod=readonly
+
+.DEFAULT_GOAL := check
+.PHONY: check test lint layers unit e2e demo build fuzz bench generate install deps
+
+check: lint layers unit
+
+test:
+	@DEPS=$(DEPS) .ci/deps.sh test || [ "$(CI)" != true ]
+	$(MAKE) lint layers unit e2e
+	$(GO) run ./internal/e2e/cmd/demo -optional
+
+lint:
+	@files=$$($(GOFMT) -l .); \
+	if [ -n "$$files" ]; then echo "gofmt: $$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags e2e $(E2E)
+	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags e2e $(E2E)
+
+layers:
+	$(GO) test ./internal/layers
+
+# Unit tests; the seeds of every fuzz test are among them.
+unit:
+	@$(if $(RACE),,echo "skip: race detector: no gcc")
+	$(GO) test $(RACE) ./...
+
+e2e:
+	$(GO) test -tags e2e -count=1 $(E2E)
+
+# KEEP=1 stays up until Ctrl-C; DEPS=no installs nothing.
+demo:
+	@if [ "$$(id -u)" != 0 ]; then \
+		echo "make demo needs root, Postfix does not start otherwise: sudo make demo"; exit 1; fi
+	@DEPS=$(DEPS) .ci/deps.sh demo
+	@$(GO) run ./internal/e2e/cmd/demo $(if $(filter 1,$(KEEP)),-keep)
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatepost ./cmd/gatepost
+
+# Every fuzz test of every package, FUZZTIME each.
+fuzz:
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go); do \
+			echo "$$dir $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$dir || exit 1; \
+		done; \
+	done
+
+# Each rate beside a null server or a bare operation of the same run; what
+# counts is the ratio (docs/benchmarks.md).
+bench:
+	@$(GO) run ./internal/e2e/cmd/bench -go $(GO)
+
+generate:
+	$(GO) generate ./...
+
+# DESTDIR for packagers. The units name /usr/local/bin; another PREFIX is put
+# in its place. No service is switched on, no user made: see docs/howto.
+install: build
+	install -D -m 0755 bin/gatepost $(DESTDIR)$(PREFIX)/bin/gatepost
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/doc/gatepost
+	for u in contrib/systemd/*.service contrib/systemd/*.socket; do \
+		sed 's|/usr/local|$(PREFIX)|g' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
+	install -m 0644 contrib/systemd/gatepost.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/gatepost.conf
+	install -m 0644 contrib/systemd/gatepost.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/gatepost.conf
+	for m in docs/man/*.[158]; do \
+		install -D -m 0644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
+	cp -R README.md examples contrib/systemd/dovecot-gatepost.conf $(DESTDIR)$(PREFIX)/share/doc/gatepost/
+
+deps:
+	@DEPS=$(DEPS) .ci/deps.sh test

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/maildir"
+	"github.com/gatepost/gatepost/internal/unit"
+)
+
+// withAccounts runs f with the account store, wherever it is.
+func (a *app) withAccounts(cmd *cobra.Command, f func(account.Store) error) error {
+	c, done, err := a.client(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	return kinder(f(c.Accounts()))
+}
+
+// kinder adds to an error of the account store what mends it.
+func kinder(err error) error {
+	switch {
+	case errors.Is(err, account.ErrNoDomain):
+		return hint(err, "gatepost domain add NAME makes a domain ours")
+	case errors.Is(err, account.ErrNotEmpty):
+		return hint(err, "--force removes them too; their mail stays on disk")
+	}
+	return err
+}
+
+// address reads an address argument with a domain.
+func address(s string) (mailaddr.Address, error) {
+	var a mailaddr.Address
+	if err := a.UnmarshalText([]byte(s)); err != nil || a.Domain == "" || a.LocalPart == "" {
+		return a, &misuse{fmt.Errorf("%q is not an address such as alice@example.org", s)}
+	}
+	return a.Folded(), nil
+}
+
+func newDomain(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "domain", Short: "The domains that are ours", Example: "  gatepost domain add example.org"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "add NAME...", Short: "Make domains ours: mail for them is accepted",
+			Example: "  gatepost domain add example.org example.net", Args: cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withAccounts(cmd, func(s account.Store) error {
+					for _, name := range args {
+						if err := s.AddDomain(cmd.Context(), name); err != nil {
+							return fmt.Errorf("domain %s: %w", name, err)
+						}
+					}
+					return nil
+				})
+			},
+		},
+		newDomainRemove(a), newDomainList(a), newDomainShow(a))
+	return cmd
+}
+
+func newDomainRemove(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "remove NAME", Short: "Stop being a domain's mail server; mail on disk stays",
+		Example: "  gatepost domain remove example.net", Args: cobra.ExactArgs(1),
+	}
+	force := cmd.Flags().Bool("force", false, "remove its users and aliases too")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withAccounts(cmd, func(s account.Store) error {
+			return s.RemoveDomain(cmd.Context(), args[0], *force)
+		})
+	}
+	return cmd
+}
+
+func newDomainList(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the domains", Example: "  gatepost domain list --json", Args: cobra.NoArgs}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return a.withAccounts(cmd, func(s account.Store) error {
+			all, err := s.Domains(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), all)
+			}
+			for _, d := range all {
+				fmt.Fprintln(cmd.OutOrStdout(), printable(d.Name))
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func newDomainShow(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "show NAME", Short: "Show a domain's users and aliases",
+		Example: "  gatepost domain show example.org", Args: cobra.ExactArgs(1)}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withAccounts(cmd, func(s account.Store) error {
+			d, err := s.Domain(cmd.Context(), args[0])
+			if err != nil {
+				return fmt.Errorf("domain %s: %w", args[0], err)
+			}
+			users, err := s.Users(cmd.Context(), d.Name)
+			if err != nil {
+				return err
+			}
+			aliases, err := s.Aliases(cmd.Context(), d.Name)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]any{"domain": d, "users": users, "aliases": aliases})
+			}
+			if err := printUsers(cmd, users); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout())
+			return printAliases(cmd, aliases)
+		})
+	}
+	return cmd
+}
+
+func newAlias(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "alias", Short: "Addresses that lead to mailboxes",
+		Example: "  gatepost alias add info@example.org alice@example.org"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "add ADDRESS TARGET...", Short: "Send an address's mail to targets; @DOMAIN is all else of a domain",
+			Example: "  gatepost alias add info@example.org alice@example.org bob@example.org\n  gatepost alias add @example.org alice@example.org",
+			Args:    cobra.MinimumNArgs(2),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				al, err := aliasOf(args)
+				if err != nil {
+					return err
+				}
+				return a.withAccounts(cmd, func(s account.Store) error { return s.AddAlias(cmd.Context(), al) })
+			},
+		},
+		&cobra.Command{
+			Use: "remove ADDRESS [TARGET...]", Short: "Remove targets of an alias, or all of it",
+			Example: "  gatepost alias remove info@example.org bob@example.org", Args: cobra.MinimumNArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				al, err := aliasOf(args)
+				if err != nil {
+					return err
+				}
+				return a.withAccounts(cmd, func(s account.Store) error {
+					return s.RemoveAlias(cmd.Context(), al.Addr, al.To...)
+				})
+			},
+		},
+		newAliasList(a, "list [DOMAIN]", "List the aliases", cobra.MaximumNArgs(1)),
+		newAliasShow(a))
+	return cmd
+}
+
+// aliasOf reads an alias's address, which may be @DOMAIN, and its targets.
+func aliasOf(args []string) (account.Alias, error) {
+	var al account.Alias
+	if err := al.Addr.UnmarshalText([]byte(args[0])); err != nil || al.Addr.Domain == "" {
+		return al, &misuse{fmt.Errorf("%q is not an address such as info@example.org, nor @example.org", args[0])}
+	}
+	for _, s := range args[1:] {
+		to, err := address(s)
+		if err != nil {
+			return al, err
+		}
+		al.To = append(al.To, to)
+	}
+	return al, nil
+}
+
+func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: "  gatepost alias list example.org", Args: args}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withAccounts(cmd, func(s account.Store) error {
+			all, err := s.Aliases(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), all)
+			}
+			return printAliases(cmd, all)
+		})
+	}
+	return cmd
+}
+
+func newAliasShow(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show where an alias leads",
+		Example: "  gatepost alias show info@example.org", Args: cobra.ExactArgs(1)}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		al, err := aliasOf(args)
+		if err != nil {
+			return err
+		}
+		return a.withAccounts(cmd, func(s account.Store) error {
+			got, err := s.Alias(cmd.Context(), al.Addr)
+			if err != nil {
+				return fmt.Errorf("alias %s: %w", al.Addr, err)
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), got)
+			}
+			return printAliases(cmd, []account.Alias{got})
+		})
+	}
+	return cmd
+}
+
+func printAliases(cmd *cobra.Command, all []account.Alias) error {
+	var rows [][]string
+	for _, al := range all {
+		var to []string
+		for _, t := range al.To {
+			to = append(to, t.String())
+		}
+		rows = append(rows, []string{al.Addr.String(), strings.Join(to, ", ")})
+	}
+	return printTable(cmd.OutOrStdout(), []string{"ALIAS", "LEADS TO"}, rows)
+}
+
+func printUsers(cmd *cobra.Command, users []account.User) error {
+	var rows [][]string
+	for _, u := range users {
+		state := "active"
+		switch {
+		case u.Disabled:
+			state = "disabled"
+		case u.Held:
+			state = "held"
+		}
+		quota := "-"
+		if u.Quota > 0 {
+			quota = unit.Size(u.Quota).String()
+		}
+		rows = append(rows, []string{u.Addr.String(), state, quota, u.Changed.UTC().Format(time.DateTime)})
+	}
+	return printTable(cmd.OutOrStdout(), []string{"USER", "STATE", "QUOTA", "CHANGED (UTC)"}, rows)
+}
+
+// checkHome refuses a mailbox whose name is not safe as a directory.
+func checkHome(cfg Config, addr mailaddr.Address) error {
+	if _, err := maildir.Home(cfg.MailRoot, addr); err != nil {
+		return fmt.Errorf("user %s: %w", addr, err)
+	}
+	return nil
+}
+
+// parseQuota reads a size, where 0 is none.
+func parseQuota(s string) (int64, error) {
+	if s == "" || s == "0" {
+		return 0, nil
+	}
+	var z unit.Size
+	if err := z.UnmarshalText([]byte(s)); err != nil {
+		return 0, &misuse{err}
+	}
+	if z < 0 {
+		return 0, &misuse{errors.New("a quota is not negative: " + strconv.FormatInt(int64(z), 10))}
+	}
+	return int64(z), nil
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/internal/config"
+	"github.com/gatepost/gatepost/internal/guard"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/resolver"
+	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/milter"
+	"github.com/gatepost/gatepost/policyd"
+)
+
+// Config is the whole configuration. docs/man/gatepost.yaml.5 is its manual
+// and examples/gatepost.yaml its sample; a test compares the three.
+type Config struct {
+	// Hostname is Postfix's myhostname.
+	Hostname string `yaml:"hostname"`
+	// AuthservID names us in Authentication-Results (RFC 8601 §2.5); Hostname
+	// if empty.
+	AuthservID string `yaml:"authserv_id"`
+
+	// QueueDirectory is Postfix's queue_directory; our sockets for Postfix are
+	// below "gatepost" in it.
+	QueueDirectory string `yaml:"queue_directory"`
+	// RuntimeDirectory has our sockets for Dovecot and the command line.
+	RuntimeDirectory string `yaml:"runtime_directory"`
+	// DataDirectory has the SQLite files, the DKIM keys and the spool.
+	DataDirectory string `yaml:"data_directory"`
+
+	// MailRoot has a directory for each domain, and in it one for each mailbox.
+	MailRoot string `yaml:"mail_root"`
+	// MailUID and MailGID own the mail and run Gatepost.
+	MailUID int `yaml:"mail_uid"`
+	MailGID int `yaml:"mail_gid"`
+
+	// RecipientDelimiter is Postfix's recipient_delimiter.
+	RecipientDelimiter string `yaml:"recipient_delimiter"`
+
+	// LocalSenders are the domains that programs on this host may sign as.
+	LocalSenders []string `yaml:"local_senders"`
+
+	Log      logConfig       `yaml:"log"`
+	Admin    adminConfig     `yaml:"admin"`
+	Journal  journal.Config  `yaml:"journal"`
+	Resolver resolver.Config `yaml:"resolver"`
+	Mailauth mailauth.Config `yaml:"mailauth"`
+	Scan     scan.Config     `yaml:"scan"`
+	Milter   milter.Config   `yaml:"milter"`
+	Policyd  policyd.Config  `yaml:"policyd"`
+	Guard    guard.Config    `yaml:"guard"`
+	Authd    authd.Config    `yaml:"authd"`
+	Lmtpd    lmtpd.Config    `yaml:"lmtpd"`
+}
+
+// logConfig says what is logged, on stderr.
+type logConfig struct {
+	// Level is debug, info, warn or error.
+	Level slog.Level `yaml:"level"`
+	// Format is text or json.
+	Format string `yaml:"format"`
+}
+
+// adminConfig says who may use the admin socket.
+type adminConfig struct {
+	// UIDs may use it beside root and the mail user.
+	UIDs []int `yaml:"uids"`
+}
+
+// Default returns the configuration that an empty file means.
+func Default() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return Config{
+		Hostname:           host,
+		QueueDirectory:     "/var/spool/postfix",
+		RuntimeDirectory:   "/run/gatepost",
+		DataDirectory:      "/var/lib/gatepost",
+		MailRoot:           "/var/vmail",
+		MailUID:            5000,
+		MailGID:            5000,
+		RecipientDelimiter: "+",
+		Log:                logConfig{Level: slog.LevelInfo, Format: "text"},
+		Journal:            journal.Default(),
+		Resolver:           resolver.Default(),
+		Mailauth:           mailauth.Default(),
+		Scan:               scan.Default(),
+		Milter:             milter.Default(),
+		Policyd:            policyd.Default(),
+		Guard:              guard.Default(),
+		Authd:              authd.Default(),
+		Lmtpd:              lmtpd.Default(),
+	}
+}
+
+// Validate reports all that is wrong with c that can be known without looking
+// at the machine. It also hands settings of the root to the parts that need
+// them, so it must have been called before c is used.
+func (c *Config) Validate() error {
+	c.handDown()
+	errs := []error{
+		c.validateRoot(),
+		config.Under("journal", c.Journal.Validate()),
+		config.Under("resolver", c.Resolver.Validate()),
+		config.Under("mailauth", c.Mailauth.Validate()),
+		config.Under("scan", c.Scan.Validate()),
+		config.Under("milter", c.Milter.Validate()),
+		config.Under("policyd", c.Policyd.Validate()),
+		config.Under("guard", c.Guard.Validate()),
+		config.Under("authd", c.Authd.Validate()),
+		config.Under("lmtpd", c.Lmtpd.Validate()),
+	}
+	return errors.Join(errs...)
+}
+
+// handDown gives the parts what the root of the file says once for all.
+func (c *Config) handDown() {
+	if c.AuthservID == "" {
+		c.AuthservID = c.Hostname
+	}
+	spool := ""
+	if filepath.IsAbs(c.DataDirectory) { // else validateRoot says so, once
+		spool = filepath.Join(c.DataDirectory, "spool")
+	}
+	c.Milter.AuthservID = c.AuthservID
+	c.Milter.SpoolDirectory = spool
+	c.Milter.LocalSenders = c.LocalSenders
+	c.Milter.Scan = c.Scan
+	c.Policyd.RecipientDelimiter = c.RecipientDelimiter
+	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
+	c.Lmtpd.Hostname = c.Hostname
+	c.Lmtpd.MailRoot = c.MailRoot
+	c.Lmtpd.RecipientDelimiter = c.RecipientDelimiter
+	c.Lmtpd.SpoolDirectory = spool
+}
+
+func (c *Config) validateRoot() error {
+	var errs []error
+	for _, s := range []struct{ key, name string }{{"hostname", c.Hostname}, {"authserv_id", c.AuthservID}} {
+		if d, err := mailaddr.ParseDomain(s.name); err != nil || d != s.name {
+			errs = append(errs, config.Invalid(s.key, "%q is not a host name in lower case", s.name))
+		}
+	}
+	for _, s := range []struct{ key, dir string }{
+		{"queue_directory", c.QueueDirectory}, {"runtime_directory", c.RuntimeDirectory},
+		{"data_directory", c.DataDirectory}, {"mail_root", c.MailRoot},
+	} {
+		if !filepath.IsAbs(s.dir) || filepath.Clean(s.dir) != s.dir || s.dir == "/" {
+			errs = append(errs, config.Invalid(s.key, "%q is not a clean absolute path below /", s.dir))
+		}
+	}
+	if c.MailUID < 1 || c.MailUID > 1<<31-2 {
+		errs = append(errs, config.Invalid("mail_uid", "%d is not the user id of a mail user; 0 is root", c.MailUID))
+	}
+	if c.MailGID < 1 || c.MailGID > 1<<31-2 {
+		errs = append(errs, config.Invalid("mail_gid", "%d is not the group id of a mail user; 0 is root", c.MailGID))
+	}
+	if len(c.RecipientDelimiter) > 8 {
+		errs = append(errs, config.Invalid("recipient_delimiter", "%q is longer than 8 characters", c.RecipientDelimiter))
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		errs = append(errs, config.Invalid("log.format", "%q is not text or json", c.Log.Format))
+	}
+	return errors.Join(errs...)
+}
+
+// adminSocket is where the command line asks.
+func (c *Config) adminSocket() string { return filepath.Join(c.RuntimeDirectory, "admin") }
+
+// dkimDirectory has the signing keys.
+func (c *Config) dkimDirectory() string { return filepath.Join(c.DataDirectory, "dkim") }
+
+// fixed is what a reload can not change: the process has it open.
+type fixed struct {
+	queue, runtime, data, mail, hostname string
+	uid, gid                             int
+}
+
+func (c *Config) fixed() fixed {
+	return fixed{c.QueueDirectory, c.RuntimeDirectory, c.DataDirectory, c.MailRoot, c.Hostname, c.MailUID, c.MailGID}
+}

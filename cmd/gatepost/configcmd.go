@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/gatepost/gatepost/examples"
+	"github.com/gatepost/gatepost/internal/config"
+	"github.com/gatepost/gatepost/internal/keys"
+)
+
+func newConfig(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Check the configuration, show it whole, print a sample",
+		Example: "  gatepost config init > /etc/gatepost/gatepost.yaml\n  gatepost config check"}
+	cmd.AddCommand(newConfigCheck(a), newConfigShow(a),
+		&cobra.Command{Use: "init", Short: "Print a commented sample configuration, with every setting at its default",
+			Example: "  gatepost config init > /etc/gatepost/gatepost.yaml", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				_, err := cmd.OutOrStdout().Write(examples.Config)
+				return err
+			}})
+	return cmd
+}
+
+func newConfigShow(a *app) *cobra.Command {
+	return &cobra.Command{Use: "show", Short: "Print the configuration in force: the file over the defaults",
+		Example: "  gatepost config show", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			b, err := yaml.Marshal(cfg)
+			if err != nil {
+				return fmt.Errorf("print configuration: %w", err)
+			}
+			_, err = cmd.OutOrStdout().Write(b)
+			return err
+		}}
+}
+
+func newConfigCheck(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "check", Short: "Say all that is wrong with the configuration and its directories",
+		Long: `Say all that is wrong with the configuration and its directories.
+
+Every fault of the file is named with line and column. Then the directories are
+looked at: whether they are there, whose they are, and whether the signing keys
+can be used. Warnings do not fail the check.`,
+		Example: "  gatepost config check --config ./gatepost.yaml", Args: cobra.NoArgs}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var found findings
+		cfg := Default()
+		if err := config.Load(a.configPath, &cfg); err != nil {
+			for _, f := range config.Faults(err) {
+				found.fault(f, "")
+			}
+		} else {
+			found.look(cfg)
+		}
+		if *asJSON {
+			if err := printJSON(cmd.OutOrStdout(), found); err != nil {
+				return err
+			}
+		} else {
+			found.print(cmd)
+		}
+		if len(found.Faults) > 0 {
+			return &saidNo{}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// finding is one thing worth saying, with the command that mends it.
+type finding struct {
+	Text string `json:"text"`
+	Hint string `json:"hint,omitempty"`
+}
+
+// findings is what a check found.
+type findings struct {
+	Faults   []finding `json:"faults"`
+	Warnings []finding `json:"warnings"`
+}
+
+func (f *findings) fault(err error, hint string) {
+	f.Faults = append(f.Faults, finding{err.Error(), hint})
+}
+
+func (f *findings) print(cmd *cobra.Command) {
+	for _, w := range f.Warnings {
+		printFinding(cmd, "warning", w)
+	}
+	for _, e := range f.Faults {
+		printFinding(cmd, "error", e)
+	}
+	if len(f.Faults) == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "the configuration is good")
+	}
+}
+
+func printFinding(cmd *cobra.Command, kind string, f finding) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: %s: %s\n", kind, printable(f.Text))
+	if f.Hint != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: hint: %s\n", f.Hint)
+	}
+}
+
+// look compares the configuration with the machine.
+func (f *findings) look(cfg Config) {
+	for _, w := range cfg.Policyd.Warnings() {
+		f.Warnings = append(f.Warnings, finding{Text: "policyd." + w})
+	}
+	owned := []string{cfg.DataDirectory, cfg.MailRoot}
+	for _, dir := range owned {
+		f.owner(dir, cfg.MailUID, cfg.MailGID)
+	}
+	domains := f.keys(cfg.dkimDirectory())
+	for _, l := range cfg.LocalSenders {
+		if !slices.Contains(domains, l) {
+			f.Warnings = append(f.Warnings, finding{
+				Text: fmt.Sprintf("local_senders names %s, which has no signing key", l),
+				Hint: "gatepost dkim new " + l + " makes one"})
+		}
+	}
+}
+
+// owner checks that dir is there and belongs to the mail user.
+func (f *findings) owner(dir string, uid, gid int) {
+	st, err := os.Stat(dir)
+	if err != nil {
+		f.fault(err, fmt.Sprintf("install -d -o %d -g %d -m 0700 %s", uid, gid, dir))
+		return
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if ok && int(sys.Uid) != uid {
+		f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d", dir, sys.Uid, uid),
+			fmt.Sprintf("chown -R %d:%d %s, or set mail_uid", uid, gid, dir))
+	}
+}
+
+// keys opens the signing keys and returns their domains. A check makes
+// nothing: what root made, the mail user could not use.
+func (f *findings) keys(dir string) (domains []string) {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	s, err := keys.Open(dir, quietLog())
+	if err != nil {
+		f.fault(err, "")
+		return nil
+	}
+	for _, k := range s.List() {
+		domains = append(domains, k.Domain)
+	}
+	return domains
+}

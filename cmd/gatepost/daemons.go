@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/milter"
+	"github.com/gatepost/gatepost/policyd"
+)
+
+// daemons are the four servers of the process.
+type daemons struct {
+	stores    *stores
+	checker   *mailauth.Checker
+	milter    *milter.Server
+	policyd   *policyd.Server
+	socketmap *policyd.Socketmap
+	authd     *authd.Server
+	lmtpd     *lmtpd.Server
+}
+
+// newDaemons builds all four over the stores.
+func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error) {
+	d = &daemons{stores: s}
+	if d.checker, err = mailauth.New(s.dns, cfg.Mailauth, log); err != nil {
+		return nil, err
+	}
+	verdicts := delivery.New(s.state)
+	delim := cfg.RecipientDelimiter
+	if d.milter, err = milter.New(cfg.Milter, milter.Deps{
+		Auth: d.checker,
+		Scan: scan.Scan,
+		Keys: s.keys,
+		Sign: keys.Sign,
+		MaySend: func(ctx context.Context, user, as mailaddr.Address) (bool, error) {
+			return account.MaySend(ctx, s.accounts, user, as, delim)
+		},
+		Verdicts: verdicts, Journal: s.journal, Meter: s.metrics,
+	}, log); err != nil {
+		return nil, err
+	}
+	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics}
+	if d.policyd, err = policyd.New(cfg.Policyd, policyDeps, log); err != nil {
+		return nil, err
+	}
+	if d.socketmap, err = policyd.NewSocketmap(cfg.Policyd, policyDeps, log); err != nil {
+		return nil, err
+	}
+	if d.authd, err = authd.New(cfg.Authd, authd.Deps{
+		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics,
+	}, log); err != nil {
+		return nil, err
+	}
+	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
+		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics,
+	}, log)
+	return d, err
+}
+
+// sockets returns the sockets of the named daemons.
+func (d *daemons) sockets(names []string) []socket {
+	var out []socket
+	add := func(name string, dir dirKind, serve func(context.Context, net.Listener) error) {
+		s := socket{name: name, dir: dir, mode: 0o600, serve: serve}
+		if dir == queueDir || name == "login" {
+			s.mode = 0o660
+		}
+		out = append(out, s)
+	}
+	if slices.Contains(names, "milter") {
+		for _, l := range []struct {
+			name string
+			dir  scan.Direction
+		}{
+			{"milter", scan.Inbound}, {"milter-submission", scan.Outbound},
+			{"milter-local", scan.Local}, {"milter-outgoing", scan.Own},
+		} {
+			add(l.name, queueDir, func(ctx context.Context, ln net.Listener) error { return d.milter.Serve(ctx, ln, l.dir) })
+		}
+	}
+	if slices.Contains(names, "policyd") {
+		add("policy", queueDir, d.policyd.Serve)
+		add("socketmap", queueDir, d.socketmap.Serve)
+	}
+	if slices.Contains(names, "authd") {
+		for _, l := range []struct {
+			name string
+			dir  dirKind
+			kind authd.Kind
+		}{
+			{"auth", queueDir, authd.Client}, {"login", runtimeDir, authd.Login},
+			{"master", runtimeDir, authd.Master}, {"userdb", runtimeDir, authd.Userdb},
+		} {
+			add(l.name, l.dir, func(ctx context.Context, ln net.Listener) error { return d.authd.Serve(ctx, ln, l.kind) })
+		}
+	}
+	if slices.Contains(names, "lmtpd") {
+		add("lmtp", queueDir, func(ctx context.Context, ln net.Listener) error { return d.lmtpd.Serve(ctx, ln) })
+	}
+	return out
+}
+
+// reconfigure hands out a configuration that is valid, so that no daemon has a
+// reason to refuse it.
+func (d *daemons) reconfigure(next Config) error {
+	d.milter.Reconfigure(next.Milter)
+	d.authd.Reconfigure(next.Authd)
+	return errors.Join(
+		d.policyd.Reconfigure(next.Policyd),
+		d.socketmap.Reconfigure(next.Policyd),
+		d.lmtpd.Reconfigure(next.Lmtpd))
+}
+
+// health returns what is wrong with the process, or nil: whether the account
+// store answers.
+func (d *daemons) health(ctx context.Context) error {
+	if _, err := d.stores.accounts.Domains(ctx); err != nil {
+		return fmt.Errorf("account store: %w", err)
+	}
+	return nil
+}

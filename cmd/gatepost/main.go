@@ -1,0 +1,166 @@
+// Gatepost stands beside Postfix's front door: milter, policy server, Dovecot
+// auth server and LMTP delivery in one program.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes: done, said no or failed, misused.
+const (
+	exitFailed = 1
+	exitMisuse = 2
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+// run executes the command line and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var said *saidNo
+	if !errors.As(err, &said) {
+		printError(err)
+	}
+	var m *misuse
+	if errors.As(err, &m) {
+		return exitMisuse
+	}
+	return exitFailed
+}
+
+// misuse is an error in how a command was called.
+type misuse struct{ err error }
+
+func (m *misuse) Error() string { return m.err.Error() }
+func (m *misuse) Unwrap() error { return m.err }
+
+// saidNo ends a command with exit code 1 whose output already says why.
+type saidNo struct{}
+
+func (*saidNo) Error() string { return "the answer is no" }
+
+// hinted is an error with the command that mends it.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h *hinted) Error() string { return h.err.Error() }
+func (h *hinted) Unwrap() error { return h.err }
+
+// hint returns err with a hint for the person at the terminal.
+func hint(err error, format string, args ...any) error {
+	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// printError writes err and its hint to stderr.
+func printError(err error) {
+	fmt.Fprintf(os.Stderr, "gatepost: error: %s\n", printable(err.Error()))
+	var h *hinted
+	if errors.As(err, &h) {
+		fmt.Fprintf(os.Stderr, "gatepost: hint: %s\n", h.hint)
+	}
+}
+
+// rootHelp is the one hand-set screen that "gatepost" alone shows.
+const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postfix and Dovecot
+
+  serve [DAEMON...]        run the daemons (milter policyd authd lmtpd), all by default
+  config check|show|init   check the configuration, show it whole, print a sample
+
+  domain add|list|remove|show   the domains that are ours
+  user   add|list|remove|show|password|hold|release
+  alias  add|list|remove|show   addresses that lead to mailboxes
+
+  dkim   new|list|dns|test      signing keys and the DNS records that publish them
+  ban    list|add|remove        who may not log in, why and until when
+  limit  show                   who has used how much of which limit
+  scan   FILE...                what the filter says of a message
+  explain ID | --client ADDR    what happened to a message or a client, and why
+
+  version, completion, help
+
+Options of every command: --config FILE (` + defaultConfig + `), --json where
+a script may read. Each command shows its own options and an example with --help.
+
+Example: a domain, a mailbox, and why a message went where it went
+
+  gatepost domain add example.org
+  gatepost user add alice@example.org
+  gatepost explain 4XyZ1b2c3dzABC
+`
+
+// newRoot returns the whole command tree.
+func newRoot() *cobra.Command {
+	app := &app{}
+	root := &cobra.Command{
+		Use:           "gatepost",
+		Short:         "mail filter, policy, login and delivery beside Postfix and Dovecot",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &misuse{hint(fmt.Errorf("unknown command %q", args[0]), "gatepost help lists the commands")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprint(cmd.OutOrStdout(), rootHelp)
+			return nil
+		},
+	}
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if cmd == root {
+			fmt.Fprint(cmd.OutOrStdout(), rootHelp)
+			return
+		}
+		help(cmd, args)
+	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &misuse{hint(err, "%s --help shows the options", cmd.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&app.configPath, "config", defaultConfig, "configuration file")
+	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
+		newDKIM(app), newBan(app), newLimit(app), newScan(app), newExplain(app), newVersion())
+	misuseArgs(root)
+	return root
+}
+
+// misuseArgs makes every argument check of the tree end with exit code 2.
+func misuseArgs(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil && cmd.HasParent() {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return &misuse{hint(err, "%s --help shows how", c.CommandPath())}
+			}
+			return nil
+		}
+	}
+	if cmd.HasParent() && cmd.HasSubCommands() {
+		cmd.Args = nil
+		cmd.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &misuse{hint(fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath()),
+					"%s --help lists them", c.CommandPath())}
+			}
+			return c.Help()
+		}
+		cmd.Args = cobra.ArbitraryArgs
+	}
+	for _, sub := range cmd.Commands() {
+		misuseArgs(sub)
+	}
+}

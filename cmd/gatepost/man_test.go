@@ -1,0 +1,180 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatepost/gatepost/internal/scan"
+)
+
+// manual is what gatepost(1) documents of a command.
+type manual struct {
+	// syntax is the heading without its optional options.
+	syntax string
+	// options are those in the heading, described those with a text of their own.
+	options, described []string
+}
+
+var (
+	optionName = regexp.MustCompile(`--([a-z-]+)`)
+	// anOption is an optional option in a heading, such as "[--for SPAN]".
+	anOption = regexp.MustCompile(` \[--[^]]*\]`)
+)
+
+// readManual returns the commands of gatepost(1) by their names, and the
+// options that it describes for all commands: those before the first one.
+func readManual(t *testing.T) (all map[string]*manual, common []string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/man/gatepost.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = map[string]*manual{}
+	var now *manual
+	for line := range strings.Lines(string(page)) {
+		text, ok := strings.CutPrefix(plain(line), ".B ")
+		switch {
+		case !ok:
+		case strings.HasPrefix(text, "gatepost "):
+			name := regexp.MustCompile(`^gatepost( [a-z]+)+`).FindString(text)
+			now = &manual{syntax: anOption.ReplaceAllString(text, "")}
+			for _, m := range optionName.FindAllStringSubmatch(text, -1) {
+				now.options = append(now.options, m[1])
+			}
+			if all[name] != nil {
+				t.Errorf("gatepost(1) documents %q twice", name)
+			}
+			all[name] = now
+		case strings.HasPrefix(text, "--"):
+			name := optionName.FindStringSubmatch(text)[1]
+			if now == nil {
+				common = append(common, name)
+			} else {
+				now.described = append(now.described, name)
+			}
+		}
+	}
+	return all, common
+}
+
+// plain takes roff's escapes out of a line.
+func plain(line string) string {
+	line = regexp.MustCompile(`\\f[A-Z]`).ReplaceAllString(line, "")
+	return strings.TrimSpace(strings.ReplaceAll(line, `\-`, "-"))
+}
+
+// optionsIn returns the long options, other than --help, in a list such as
+// --help prints.
+func optionsIn(usages string) (out []string) {
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:-[a-z], )?--([a-z-]+)`).FindAllStringSubmatch(usages, -1) {
+		if m[1] != "help" {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// leaves returns the commands that do something, with what the manual has to
+// say of them.
+func leaves(cmd *cobra.Command) map[string]*manual {
+	out := map[string]*manual{}
+	if subs := cmd.Commands(); len(subs) > 0 && cmd.Name() != "completion" {
+		for _, sub := range subs {
+			maps.Copy(out, leaves(sub))
+		}
+		return out
+	}
+	m := &manual{syntax: cmd.Parent().CommandPath() + " " + cmd.Use}
+	m.options = optionsIn(cmd.LocalNonPersistentFlags().FlagUsages())
+	name := cmd.CommandPath()
+	if cmd.Name() == "completion" { // cobra's own: a command for each shell, all alike
+		var shells []string
+		for _, sub := range cmd.Commands() {
+			shells = append(shells, sub.Name())
+			m.options = append(m.options, optionsIn(sub.LocalNonPersistentFlags().FlagUsages())...)
+		}
+		slices.Sort(m.options)
+		m.options = slices.Compact(m.options)
+		name += " " + shells[0]
+		m.syntax += " " + strings.Join(shells, "|")
+	}
+	out[name] = m
+	return out
+}
+
+// TestManual compares the commands and options of the program with gatepost(1),
+// in both directions.
+func TestManual(t *testing.T) {
+	root := newRoot()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	code := leaves(root)
+	documented, common := readManual(t)
+	for name := range documented {
+		if code[name] == nil {
+			t.Errorf("gatepost(1) documents %q, which is no command", name)
+		}
+	}
+	for name, want := range code {
+		got := documented[name]
+		if got == nil {
+			t.Errorf("gatepost(1) does not document %q", name)
+			continue
+		}
+		if got.syntax != want.syntax {
+			t.Errorf("gatepost(1) has %q, the program %q", got.syntax, want.syntax)
+		}
+		slices.Sort(got.options)
+		slices.Sort(want.options)
+		if !slices.Equal(got.options, want.options) {
+			t.Errorf("%s: gatepost(1) has the options %q, the program %q", name, got.options, want.options)
+		}
+		for _, o := range want.options {
+			if !slices.Contains(got.described, o) && !slices.Contains(common, o) {
+				t.Errorf("%s: gatepost(1) does not describe --%s", name, o)
+			}
+		}
+		for _, o := range got.described {
+			if !slices.Contains(want.options, o) {
+				t.Errorf("%s: gatepost(1) describes --%s, which is no option", name, o)
+			}
+		}
+	}
+	// --json is an option of many commands.
+	want := append([]string{"help", "json"}, optionsIn(root.PersistentFlags().FlagUsages())...)
+	slices.Sort(want)
+	slices.Sort(common)
+	if !slices.Equal(common, want) {
+		t.Errorf("gatepost(1) describes %q for all commands, want %q", common, want)
+	}
+}
+
+// TestRulesInManual compares the rules of the filter with gatepost-milter(8),
+// in both directions: name, points and sentence.
+func TestRulesInManual(t *testing.T) {
+	page, err := os.ReadFile("../../docs/man/gatepost-milter.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^\.B ([A-Z0-9_]+)\n(.+)$`).FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]] = plain(m[2])
+	}
+	for _, r := range scan.Rules() {
+		want := strconv.FormatFloat(r.Score, 'f', -1, 64) + ". " + r.Text
+		if got := documented[r.Name]; got != want {
+			t.Errorf("gatepost-milter(8) says of %s %q, want %q", r.Name, got, want)
+		}
+		delete(documented, r.Name)
+	}
+	for name := range documented {
+		t.Errorf("gatepost-milter(8) documents %s, which is no rule", name)
+	}
+}

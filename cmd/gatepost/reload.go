@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/gatepost/gatepost/internal/config"
+)
+
+// reloader takes a new configuration whole, or keeps the old.
+type reloader struct {
+	path    string
+	now     Config
+	stores  *stores
+	daemons *daemons
+	level   *slog.LevelVar
+	log     *slog.Logger
+}
+
+// loop reloads at each signal until ctx ends.
+func (r *reloader) loop(ctx context.Context, hup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		notify(r.log, daemon.SdNotifyReloading)
+		if err := r.reload(); err != nil {
+			for _, f := range config.Faults(err) {
+				r.log.LogAttrs(ctx, slog.LevelError, "configuration not taken, the old one goes on", slog.Any("err", f))
+			}
+		} else {
+			r.log.LogAttrs(ctx, slog.LevelInfo, "configuration taken", slog.String("config", r.path))
+		}
+		notify(r.log, daemon.SdNotifyReady)
+	}
+}
+
+// reload reads the file and hands it out. Nothing is handed out before all of
+// it is known to be good.
+func (r *reloader) reload() error {
+	next := Default()
+	if err := config.Load(r.path, &next); err != nil {
+		return err
+	}
+	if next.fixed() != r.now.fixed() {
+		return errors.New("hostname, a directory, mail_uid or mail_gid changed, which only a restart can take")
+	}
+	if err := r.stores.keys.Reload(); err != nil {
+		return err
+	}
+	if names := restartOnly(r.now, next); len(names) > 0 {
+		r.log.LogAttrs(context.Background(), slog.LevelWarn, "settings changed that only a restart takes",
+			slog.String("settings", strings.Join(names, " ")))
+	}
+	r.stores.limits.Store(&next.Policyd.Limits)
+	r.stores.guard.Reconfigure(next.Guard)
+	r.stores.journal.Reconfigure(next.Journal)
+	r.level.Set(next.Log.Level)
+	r.now = next
+	return r.daemons.reconfigure(next)
+}
+
+// restartOnly names what differs of the settings that are read at the start.
+// The sample file and the manual mark the same.
+func restartOnly(old, next Config) []string {
+	var out []string
+	for _, s := range []struct {
+		key       string
+		old, next any
+	}{
+		{"log.format", old.Log.Format, next.Log.Format},
+		{"admin", old.Admin, next.Admin},
+		{"resolver", old.Resolver, next.Resolver},
+		{"mailauth", old.Mailauth, next.Mailauth},
+		{"milter.max_connections", old.Milter.MaxConnections, next.Milter.MaxConnections},
+		{"policyd.max_connections", old.Policyd.MaxConnections, next.Policyd.MaxConnections},
+		{"authd.max_connections", old.Authd.MaxConnections, next.Authd.MaxConnections},
+		{"authd.hash_memory", old.Authd.HashMemory, next.Authd.HashMemory},
+		{"lmtpd.max_connections", old.Lmtpd.MaxConnections, next.Lmtpd.MaxConnections},
+	} {
+		if !reflect.DeepEqual(s.old, s.next) {
+			out = append(out, s.key)
+		}
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gatepost/gatepost/internal/admin"
+)
+
+// daemonNames are the daemons that serve knows.
+var daemonNames = []string{"milter", "policyd", "authd", "lmtpd"}
+
+func newServe(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "serve [DAEMON...]", Short: "Run the daemons until SIGTERM; SIGHUP takes a new configuration",
+		Long: `Run the daemons (milter policyd authd lmtpd), all of them unless some are named.
+
+SIGTERM lets sessions in hand finish. SIGHUP reads the configuration and the
+DKIM keys again: a file with a fault changes nothing, and the log says why.
+Serve does not run as root; start it as the user that owns the mail.`,
+		Example: "  gatepost serve --config /etc/gatepost/gatepost.yaml",
+		Args: func(_ *cobra.Command, args []string) error {
+			for _, d := range args {
+				if !slices.Contains(daemonNames, d) {
+					return fmt.Errorf("%q is none of the daemons %s", d, strings.Join(daemonNames, " "))
+				}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				args = daemonNames
+			}
+			return serve(cmd.Context(), a, cfg, args)
+		},
+	}
+}
+
+// newLog returns the logger of a configuration, on stderr.
+func newLog(w io.Writer, cfg logConfig, level *slog.LevelVar) *slog.Logger {
+	level.Set(cfg.Level)
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// quietLog is the logger of commands that do one thing and say it themselves.
+func quietLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// checkUser refuses root, and any user who does not own the mail.
+func checkUser(cfg Config) error {
+	uid := os.Geteuid()
+	if uid == 0 {
+		return hint(errors.New("serve does not run as root"),
+			"systemd's unit runs it as vmail; by hand: setpriv --reuid=%d --regid=%d --clear-groups gatepost serve", cfg.MailUID, cfg.MailGID)
+	}
+	if uid != cfg.MailUID {
+		return hint(fmt.Errorf("serve runs as user id %d, but mail_uid is %d", uid, cfg.MailUID),
+			"set mail_uid to the owner of %s, and run serve as that user", cfg.MailRoot)
+	}
+	return nil
+}
+
+// serve runs the named daemons until a signal ends them.
+func serve(ctx context.Context, a *app, cfg Config, names []string) error {
+	if err := checkUser(cfg); err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	log := newLog(os.Stderr, cfg.Log, level)
+	lock, err := lockData(cfg.DataDirectory)
+	if err != nil {
+		return hint(err, "install -d -o %d -g %d -m 0700 %s makes the data directory; ps says which gatepost runs",
+			cfg.MailUID, cfg.MailGID, cfg.DataDirectory)
+	}
+	defer lock.Close()
+	s, err := openStores(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	d, err := newDaemons(cfg, s, log)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	err = runAll(ctx, a, cfg, names, s, d, level, log)
+	return errors.Join(err, s.close())
+}
+
+// runAll serves every socket of the named daemons and the admin socket. One
+// that fails ends all: half a Gatepost is worse than a restart.
+func runAll(ctx context.Context, a *app, cfg Config, names []string, s *stores, d *daemons, level *slog.LevelVar, log *slog.Logger) error {
+	backend := s.backend()
+	backend.Health = d.health
+	uids := append([]int{0, cfg.MailUID}, cfg.Admin.UIDs...)
+	sockets := append(d.sockets(names), socket{name: "admin", dir: runtimeDir, mode: 0o600,
+		serve: admin.New(uids, backend, log).Serve})
+	lns, err := openSockets(cfg, sockets)
+	if err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	g, ctx := errgroup.WithContext(ctx)
+	for i, sock := range sockets {
+		g.Go(func() error {
+			if err := sock.serve(ctx, lns[i]); err != nil {
+				return fmt.Errorf("%s: %w", sock.name, err)
+			}
+			return nil
+		})
+	}
+	r := &reloader{path: a.configPath, now: cfg, stores: s, daemons: d, level: level, log: log}
+	g.Go(func() error { r.loop(ctx, hup); return nil })
+	g.Go(func() error { watchdog(ctx, log); return nil })
+	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("version", version),
+		slog.String("daemons", strings.Join(names, " ")), slog.String("config", a.configPath))
+	notify(log, daemon.SdNotifyReady)
+	err = g.Wait()
+	notify(log, daemon.SdNotifyStopping)
+	log.LogAttrs(ctx, slog.LevelInfo, "stopped")
+	return err
+}
+
+// notify tells systemd, if it asked (sd_notify(3)).
+func notify(log *slog.Logger, what string) {
+	if _, err := daemon.SdNotify(false, what); err != nil {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "systemd not told", slog.Any("err", err))
+	}
+}
+
+// watchdog tells systemd that we live, at half of the time that it gives.
+func watchdog(ctx context.Context, log *slog.Logger) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every <= 0 {
+		return
+	}
+	t := time.NewTicker(every / 2)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			notify(log, daemon.SdNotifyWatchdog)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/admin"
+	"github.com/gatepost/gatepost/internal/guard"
+	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/resolver"
+	"github.com/gatepost/gatepost/internal/state"
+)
+
+// stores is what lies on disk, and the parts that live over it.
+type stores struct {
+	accounts *account.SQLite
+	state    *state.SQLite
+	journal  *journal.Journal
+	keys     *keys.Store
+	guard    *guard.Guard
+	limiter  *limit.Limiter
+	metrics  *metric.Set
+	dns      *resolver.Resolver
+	// freshDNS keeps no answer: "dkim test" shows what is published now.
+	freshDNS *resolver.Resolver
+
+	// limits are the limits of the configuration in force, for lists.
+	limits atomic.Pointer[[]limit.Limit]
+	open   []io.Closer
+}
+
+// openStores opens everything below the data directory. On an error what was
+// opened is closed again.
+func openStores(ctx context.Context, cfg Config, log *slog.Logger) (*stores, error) {
+	s := &stores{metrics: metric.New(version)}
+	s.limits.Store(&cfg.Policyd.Limits)
+	if err := s.openAll(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	s.measure()
+	return s, nil
+}
+
+func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
+	for _, dir := range []string{"spool", "dkim"} {
+		if err := os.MkdirAll(filepath.Join(cfg.DataDirectory, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	in := func(name string) string { return filepath.Join(cfg.DataDirectory, name) }
+	if s.journal, err = journal.Open(ctx, in("journal.db"), cfg.Journal, log); err != nil {
+		return err
+	}
+	s.open = append(s.open, s.journal)
+	if s.accounts, err = account.OpenSQLite(ctx, in("accounts.db"), log); err != nil {
+		return err
+	}
+	s.open = append(s.open, s.accounts)
+	if s.state, err = state.OpenSQLite(ctx, in("state.db"), log); err != nil {
+		return err
+	}
+	s.open = append(s.open, s.state)
+	if s.keys, err = keys.Open(cfg.dkimDirectory(), log); err != nil {
+		return err
+	}
+	if s.dns, err = resolver.New(cfg.Resolver, log); err != nil {
+		return err
+	}
+	fresh := cfg.Resolver
+	fresh.CacheSize = 0
+	if s.freshDNS, err = resolver.New(fresh, log); err != nil {
+		return err
+	}
+	s.limiter = limit.New(s.state)
+	s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log)
+	return err
+}
+
+// measure adds what the stores count themselves to the metrics.
+func (s *stores) measure() {
+	s.metrics.Counter("gatepost_journal_dropped_total", "Journal records dropped because the disk did not follow.",
+		func() float64 { return float64(s.journal.Dropped()) })
+	s.metrics.Gauge("gatepost_journal_queue_records", "Journal records that wait for the disk.",
+		func() float64 { return float64(s.journal.Queued()) })
+	s.metrics.Gauge("gatepost_state_behind_rows", "Rows of the state that wait for the disk.",
+		func() float64 { return float64(s.state.Stats().Behind) })
+	for _, t := range state.Tables {
+		s.metrics.Gauge("gatepost_state_"+string(t)+"_entries", "Entries in memory of this table of the state.",
+			func() float64 { return float64(s.state.Stats().Tables[t].Entries) })
+		s.metrics.Counter("gatepost_state_"+string(t)+"_evicted_total", "Entries that went before their time because this table was full.",
+			func() float64 { return float64(s.state.Stats().Tables[t].Evicted) })
+	}
+	s.metrics.Counter("gatepost_guard_dropped_total", "Networks that the guard forgot because its tables were full.",
+		func() float64 { return float64(s.guard.Stats().Dropped) })
+}
+
+// close closes in the reverse order of opening.
+func (s *stores) close() error {
+	var errs []error
+	for i := len(s.open) - 1; i >= 0; i-- {
+		errs = append(errs, s.open[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// backend is what the admin socket serves of the stores.
+func (s *stores) backend() admin.Backend {
+	return admin.Backend{
+		Accounts: s.accounts,
+		Keys:     s.keys,
+		DNS:      s.freshDNS,
+		Guard:    s.guard,
+		Limits:   limitUsage{s},
+		Journal:  s.journal,
+		Metrics:  s.metrics.Handler(),
+	}
+}
+
+// limitUsage lists the use of the limits in force.
+type limitUsage struct{ s *stores }
+
+func (l limitUsage) Usage(ctx context.Context) ([]limit.Usage, error) {
+	return l.s.limiter.Usage(ctx, *l.s.limits.Load())
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/password"
+	"github.com/gatepost/gatepost/internal/secret"
+)
+
+// maxPasswordBytes bounds what is read from stdin.
+const maxPasswordBytes = 4096
+
+func newUser(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "user", Short: "Mailboxes and their logins", Example: "  gatepost user add alice@example.org"}
+	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a),
+		newUserFlag(a, "hold", "Stop a user's outgoing mail; mail still comes in and is read", func(s account.Store, cmd *cobra.Command, u account.User) error {
+			return s.SetHeld(cmd.Context(), u.Addr, true)
+		}),
+		newUserFlag(a, "release", "Let a held user send again", func(s account.Store, cmd *cobra.Command, u account.User) error {
+			return s.SetHeld(cmd.Context(), u.Addr, false)
+		}),
+		newUserFlag(a, "disable", "Refuse a user's logins; mail still comes in", func(s account.Store, cmd *cobra.Command, u account.User) error {
+			return s.SetDisabled(cmd.Context(), u.Addr, true)
+		}),
+		newUserFlag(a, "enable", "Let a disabled user log in again", func(s account.Store, cmd *cobra.Command, u account.User) error {
+			return s.SetDisabled(cmd.Context(), u.Addr, false)
+		}))
+	return cmd
+}
+
+func newUserAdd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "add ADDRESS", Short: "Add a mailbox; the password comes from a prompt or stdin",
+		Example: "  gatepost user add alice@example.org\n  gatepost user add bob@example.org --quota 5GB < password.txt",
+		Args:    cobra.ExactArgs(1),
+	}
+	quota := cmd.Flags().String("quota", "", "size such as 5GB; none if absent")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		addr, err := address(args[0])
+		if err != nil {
+			return err
+		}
+		bytes, err := parseQuota(*quota)
+		if err != nil {
+			return err
+		}
+		cfg, err := a.load()
+		if err != nil {
+			return err
+		}
+		if err := checkHome(cfg, addr); err != nil {
+			return err
+		}
+		hash, err := readNewPassword(cmd, addr.String())
+		if err != nil {
+			return err
+		}
+		return a.withAccounts(cmd, func(s account.Store) error {
+			err := s.AddUser(cmd.Context(), account.User{Addr: addr, Password: hash, Quota: bytes})
+			if err != nil {
+				return fmt.Errorf("user %s: %w", addr, err)
+			}
+			return nil
+		})
+	}
+	return cmd
+}
+
+func newUserPassword(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "password ADDRESS", Short: "Set a password, from a prompt or stdin",
+		Example: "  gatepost user password alice@example.org", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			addr, err := address(args[0])
+			if err != nil {
+				return err
+			}
+			hash, err := readNewPassword(cmd, addr.String())
+			if err != nil {
+				return err
+			}
+			return a.withAccounts(cmd, func(s account.Store) error {
+				if err := s.SetPassword(cmd.Context(), addr, hash); err != nil {
+					return fmt.Errorf("user %s: %w", addr, err)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newUserRemove(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove ADDRESS", Short: "Remove a mailbox's login; its mail stays on disk",
+		Example: "  gatepost user remove bob@example.org", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			addr, err := address(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withAccounts(cmd, func(s account.Store) error {
+				if err := s.RemoveUser(cmd.Context(), addr); err != nil {
+					return fmt.Errorf("user %s: %w", addr, err)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+// newUserFlag is a command that sets one flag of a user.
+func newUserFlag(a *app, use, short string, set func(account.Store, *cobra.Command, account.User) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " ADDRESS", Short: short, Example: "  gatepost user " + use + " alice@example.org", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			addr, err := address(args[0])
+			if err != nil {
+				return err
+			}
+			return a.withAccounts(cmd, func(s account.Store) error {
+				if err := set(s, cmd, account.User{Addr: addr}); err != nil {
+					return fmt.Errorf("user %s: %w", addr, err)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newUserList(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "list [DOMAIN|MASK]", Short: "List users, all or those of a domain or mask",
+		Example: "  gatepost user list example.org\n  gatepost user list 'a*@example.org' --json", Args: cobra.MaximumNArgs(1)}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.withAccounts(cmd, func(s account.Store) error {
+			all, err := s.Users(cmd.Context(), strings.Join(args, ""))
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), all)
+			}
+			return printUsers(cmd, all)
+		})
+	}
+	return cmd
+}
+
+func newUserShow(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show a user",
+		Example: "  gatepost user show alice@example.org", Args: cobra.ExactArgs(1)}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		addr, err := address(args[0])
+		if err != nil {
+			return err
+		}
+		return a.withAccounts(cmd, func(s account.Store) error {
+			u, err := s.User(cmd.Context(), addr)
+			if err != nil {
+				return fmt.Errorf("user %s: %w", addr, err)
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), u)
+			}
+			return printUsers(cmd, []account.User{u})
+		})
+	}
+	return cmd
+}
+
+// readNewPassword asks for a password twice at a terminal, or reads one line
+// of stdin, and returns its hash. A password is never an argument: those are
+// seen by every user of the machine.
+func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
+	var pw []byte
+	var err error
+	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		pw, err = promptTwice(cmd.ErrOrStderr(), int(f.Fd()), user)
+	} else {
+		pw, err = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxPasswordBytes+1)).ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		pw = []byte(strings.TrimRight(string(pw), "\r\n"))
+	}
+	switch {
+	case err != nil:
+		return secret.Value{}, fmt.Errorf("read password: %w", err)
+	case len(pw) == 0:
+		return secret.Value{}, hint(errors.New("no password was given"), "type it at the prompt, or give it as one line on stdin")
+	case len(pw) > maxPasswordBytes:
+		return secret.Value{}, fmt.Errorf("a password has at most %d bytes", maxPasswordBytes)
+	}
+	return password.Hash(password.Default, pw)
+}
+
+func promptTwice(w io.Writer, fd int, user string) ([]byte, error) {
+	fmt.Fprintf(w, "Password for %s: ", user)
+	first, err := term.ReadPassword(fd)
+	fmt.Fprintln(w)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprint(w, "The same again: ")
+	second, err := term.ReadPassword(fd)
+	fmt.Fprintln(w)
+	if err != nil {
+		return nil, err
+	}
+	if !secret.New(first).Equal(secret.New(second)) {
+		return nil, errors.New("the two are not the same")
+	}
+	return first, nil
+}

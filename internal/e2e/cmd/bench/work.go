@@ -1,0 +1,76 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// module is the path of this module: packages are named in full, so that the
+// command works from every directory of it.
+const module = "github.com/gatepost/gatepost/"
+
+// work is one line of the table: a benchmark, what it is held against in the
+// same run, and the budget of docs/benchmarks.md.
+type work struct {
+	Name    string
+	Package string
+	// Bench and Null are whole names, with their sub-benchmarks. Null is empty
+	// where nothing bare does the same.
+	Bench, Null string
+	// NullName says what Null does.
+	NullName string
+	// Least is the least rate, in parts of Null's; 0 is no budget.
+	Least float64
+	// Most is the longest time of one operation; 0 is no budget.
+	Most time.Duration
+}
+
+// works is the whole table, in its order. Works of one package stand together:
+// they share a run.
+var works = []work{
+	{Name: "milter, null message", Package: "milter", Bench: "BenchmarkMilterNull",
+		Null: "BenchmarkMilterBareServer/null", NullName: "the same session, accepted unseen"},
+	{Name: "milter, message of 36 KB", Package: "milter", Bench: "BenchmarkMilter36KB",
+		Null: "BenchmarkMilterBareServer/36KB", NullName: "the same session, accepted unseen", Most: 800 * time.Microsecond},
+	{Name: "policy request, 16 connections", Package: "policyd", Bench: "BenchmarkPolicyRequest",
+		Null: "BenchmarkPolicyBareServer", NullName: "empty server", Least: 0.5},
+	{Name: "socketmap look-up, 16 connections", Package: "policyd", Bench: "BenchmarkSocketmap",
+		Null: "BenchmarkSocketmapBareServer", NullName: "empty server"},
+	{Name: "SASL PLAIN, known password, 16 connections", Package: "authd", Bench: "BenchmarkAuthPlain",
+		Null: "BenchmarkAuthBareServer", NullName: "empty server", Least: 0.75},
+	{Name: "LMTP, 4 KB, 8 connections", Package: "lmtpd", Bench: "BenchmarkLMTP4KB",
+		Null: "BenchmarkBareWriter4KB", NullName: "bare writer with both fsyncs", Least: 0.9},
+	{Name: "DKIM sign, RSA-2048, 4 KB", Package: "internal/keys", Bench: "BenchmarkSign/4KB/1-rsa",
+		Null: "BenchmarkRSA", NullName: "bare RSA operation", Least: 1 / 1.25},
+	{Name: "DKIM verify, RSA-2048, 20 KB", Package: "internal/mailauth", Bench: "BenchmarkVerify20KB/rsa",
+		Most: 150 * time.Microsecond},
+}
+
+// benches are the benchmarks that w needs.
+func (w work) benches() []string {
+	if w.Null == "" {
+		return []string{w.Bench}
+	}
+	return []string{w.Bench, w.Null}
+}
+
+// pattern returns the -bench argument that runs exactly the named benchmarks.
+// Each level of a name is a pattern of its own, and "|" outside of them divides
+// whole names.
+func pattern(names []string) string {
+	var out []string
+	seen := map[string]bool{}
+	for _, n := range names {
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		levels := strings.Split(n, "/")
+		for i, l := range levels {
+			levels[i] = "^" + regexp.QuoteMeta(l) + "$"
+		}
+		out = append(out, strings.Join(levels, "/"))
+	}
+	return strings.Join(out, "|")
+}

@@ -1,0 +1,124 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// config is the lab's gatepost.yaml; everything else is the default, so that
+// the tests run what an administrator gets.
+const config = "hostname: " + Hostname + "\n"
+
+// prepareGatepost makes the directories of docs/security.md's table and
+// writes the configuration.
+func (l *Lab) prepareGatepost() error {
+	owned := []struct {
+		path, group string
+		mode        os.FileMode
+	}{
+		{"/var/lib/gatepost", "vmail", 0o700},
+		{"/var/vmail", "vmail", 0o700},
+		{"/var/spool/postfix/gatepost", "postfix", 0o750 | os.ModeSetgid},
+		{"/run/gatepost", "dovenull", 0o750 | os.ModeSetgid},
+	}
+	for _, d := range owned {
+		g, err := user.LookupGroup(d.group)
+		if err != nil {
+			return err
+		}
+		gid, err := strconv.Atoi(g.Gid)
+		if err != nil {
+			return err
+		}
+		if err := os.Mkdir(d.path, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chown(d.path, vmail, gid); err != nil {
+			return err
+		}
+		if err := os.Chmod(d.path, d.mode); err != nil { // after chown, which drops setgid
+			return err
+		}
+	}
+	return l.WriteConfig("")
+}
+
+// WriteConfig puts a new gatepost.yaml in place of the old one: the lab's own
+// lines, those of Options, and more.
+func (l *Lab) WriteConfig(more string) error {
+	return os.WriteFile(l.ConfigPath(), []byte(config+l.opt.Config+more), 0o644)
+}
+
+// ConfigPath is where the lab's gatepost.yaml lies.
+func (l *Lab) ConfigPath() string { return filepath.Join(l.Dir, "gatepost.yaml") }
+
+// asVmail makes cmd run as the mail user.
+func asVmail(cmd *exec.Cmd) {
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: vmail, Gid: vmail}}
+}
+
+// StartGatepost starts `gatepost serve` and waits until it says READY=1.
+func (l *Lab) StartGatepost() error {
+	return l.serve([]string{filepath.Join(l.Dir, "gatepost"), "serve", "--config", l.ConfigPath()})
+}
+
+func (l *Lab) serve(argv []string) error {
+	before := l.notify.count()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = []string{"NOTIFY_SOCKET=" + l.notify.path, "PATH=/usr/bin:/bin", "HOME=/"}
+	asVmail(cmd)
+	p, err := l.start("gatepost", cmd)
+	if err != nil {
+		return err
+	}
+	l.gate = p
+	return l.Until("gatepost to be ready", func() error {
+		if err := p.ended(); err != nil {
+			return err
+		}
+		return l.notify.heard("READY=1", before)
+	})
+}
+
+// KillGatepost ends gatepost with SIGKILL.
+func (l *Lab) KillGatepost() error { return l.gate.stop(syscall.SIGKILL, time.Minute) }
+
+// StopGatepost ends gatepost in the orderly way.
+func (l *Lab) StopGatepost() error {
+	if l.gate == nil {
+		return nil
+	}
+	return l.gate.stop(syscall.SIGTERM, 30*time.Second)
+}
+
+// HupGatepost makes gatepost read its configuration again.
+func (l *Lab) HupGatepost() error { return l.gate.cmd.Process.Signal(syscall.SIGHUP) }
+
+// GatepostRuns returns an error when gatepost has ended.
+func (l *Lab) GatepostRuns() error { return l.gate.ended() }
+
+// CLI runs gatepost's command line as the mail user and returns what it
+// printed on stdout; an error holds what it said on stderr.
+func (l *Lab) CLI(stdin string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(l.Dir, "gatepost"), append([]string{"--config", l.ConfigPath()}, args...)...)
+	asVmail(cmd)
+	var out, talk bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &talk
+	if err := cmd.Run(); err != nil {
+		return out.String(), errors.Join(fmt.Errorf("gatepost %s: %w", strings.Join(args, " "), err),
+			errors.New(strings.TrimSpace(talk.String())))
+	}
+	return out.String(), nil
+}

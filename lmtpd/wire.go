@@ -1,0 +1,293 @@
+package lmtpd
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/header"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+)
+
+const (
+	// maxCommandBytes bounds a command line with its end. RFC 5321 §4.5.3.1.4
+	// asks for 512; SMTPUTF8 and long addresses that Postfix takes need more.
+	maxCommandBytes = 8 << 10
+	// maxAddressBytes bounds an envelope address. Postfix has no bound of its
+	// own, and VERP and SRS pass the 256 of RFC 5321 §4.5.3.1.3.
+	maxAddressBytes = 1000
+	// maxReceivedBytes bounds the Received field that is parsed.
+	maxReceivedBytes = 16 << 10
+)
+
+var errAddress = errors.New("not an address that can be carried")
+
+// parseAddress makes an address of what go-smtp gives: the local part without
+// its quotes, "@", the domain. The last "@" divides; a domain holds none.
+func parseAddress(s string) (mailaddr.Address, error) {
+	if s == "" {
+		return mailaddr.Address{}, nil
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at < 1 || at == len(s)-1 || len(s) > maxAddressBytes || !cleanText(s) {
+		return mailaddr.Address{}, errAddress
+	}
+	return mailaddr.Address{LocalPart: s[:at], Domain: strings.ToLower(strings.TrimSuffix(s[at+1:], "."))}, nil
+}
+
+// cleanText reports whether s holds no control character.
+func cleanText(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// badCommand stands in for a command line that the library must not see; it
+// answers it with 500 5.5.2, and hangs up after a few.
+var badCommand = []byte("\r\n")
+
+// command returns line, or badCommand where the line does not end in CRLF,
+// holds another control character, or is BDAT, which is not offered.
+func command(line []byte) []byte {
+	text, ok := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ok || !cleanText(string(text)) {
+		return badCommand
+	}
+	if verb, _, _ := bytes.Cut(text, []byte(" ")); bytes.EqualFold(verb, []byte("BDAT")) {
+		return badCommand
+	}
+	return line
+}
+
+// libraryReplies are replies of go-smtp with the code that the standards have
+// for them.
+var libraryReplies = map[string]string{
+	// RFC 2033 §4.2 and RFC 5321 §4.2.2: bad sequence of commands.
+	"502 5.5.1 Missing RCPT TO command.\r\n":         "503 5.5.1 no valid recipients\r\n",
+	"502 5.5.1 Missing MAIL FROM command.\r\n":       "503 5.5.1 MAIL has to come first\r\n",
+	"502 5.5.1 Please introduce yourself first.\r\n": "503 5.5.1 LHLO has to come first\r\n",
+	// RFC 5321 §4.1.1.11: parameters not recognized or not implemented.
+	"500 5.5.4 Unknown MAIL FROM argument\r\n": "555 5.5.4 unsupported parameter\r\n",
+	"500 5.5.4 Unknown RCPT TO argument\r\n":   "555 5.5.4 unsupported parameter\r\n",
+	// CHUNKING is not offered.
+	"250-CHUNKING\r\n": "",
+}
+
+// replyLine returns what is sent for one line of a reply of the library, ""
+// for nothing. SIZE gets its number (RFC 1870 §4).
+func replyLine(line string, sizeLimit int64) string {
+	if line == "250-SIZE\r\n" || line == "250 SIZE\r\n" {
+		return strings.TrimSuffix(line, "\r\n") + " " + strconv.FormatInt(sizeLimit, 10) + "\r\n"
+	}
+	if ours, ok := libraryReplies[line]; ok {
+		return ours
+	}
+	return line
+}
+
+// Received is what Postfix's own Received field tells.
+type Received struct {
+	QueueID string
+	// Date is when Postfix was given the message.
+	Date time.Time
+}
+
+// ParseReceived reads the value of a Received field, unfolded, as Postfix on
+// hostname writes it (smtpd(8), cleanup(8), pickup(8)):
+//
+//	[from HELO (client [address]) (comments)] by HOSTNAME (Postfix) [with PROTO]
+//	    id QUEUEID [for <recipient>]; date
+//
+// Each word has its place: what a stranger chose, HELO and comments, cannot
+// stand where the queue id does. Anything else is not ours, and ok is false.
+func ParseReceived(value, hostname string) (r Received, ok bool) {
+	if len(value) > maxReceivedBytes || hostname == "" {
+		return Received{}, false
+	}
+	w := words{rest: value}
+	word := w.next()
+	if word == "from" {
+		w.next()
+		if w.comments() == 0 {
+			return Received{}, false // HELO with a blank in it
+		}
+		word = w.next()
+	}
+	if word != "by" || !strings.EqualFold(w.next(), hostname) || w.comments() == 0 {
+		return Received{}, false
+	}
+	if word = w.next(); word == "with" {
+		w.next()
+		w.comments()
+		word = w.next()
+	}
+	if word != "id" {
+		return Received{}, false
+	}
+	r.QueueID = w.next()
+	w.comments()
+	if word = w.next(); word == "for" {
+		w.next()
+		w.comments()
+		word = w.next()
+	}
+	if word != ";" || w.bad || !delivery.ValidQueueID(r.QueueID) {
+		return Received{}, false
+	}
+	r.Date, ok = parseDate(w.rest)
+	if !ok {
+		return Received{}, false
+	}
+	return r, true
+}
+
+// parseDate reads "Fri, 20 Nov 2026 06:55:35 +0000 (UTC)" and nothing more.
+func parseDate(s string) (time.Time, bool) {
+	s, zone, found := strings.Cut(s, "(")
+	if w := (words{rest: "(" + zone}); found && (w.comments() != 1 || w.bad || w.rest != "") {
+		return time.Time{}, false
+	}
+	t, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", strings.Join(strings.Fields(s), " "))
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+// words takes a structured field apart.
+type words struct {
+	rest string
+	bad  bool
+}
+
+// next returns the next word: ";", a path in angle brackets, or what reaches to
+// the next white space, "(" or ";". At the end, and at a comment, it is "".
+func (w *words) next() string {
+	w.skipSpace()
+	s := w.rest
+	if s == "" || s[0] == '(' {
+		return ""
+	}
+	n := 1
+	switch s[0] {
+	case ';':
+	case '<':
+		n = w.quotedUntil('>')
+	default:
+		for n < len(s) && strings.IndexByte(" \t\r\n(;", s[n]) < 0 {
+			n++
+		}
+	}
+	w.rest = s[n:]
+	return s[:n]
+}
+
+// quotedUntil returns the length up to the byte end outside of quotes.
+func (w *words) quotedUntil(end byte) int {
+	quoted := false
+	for i := 1; i < len(w.rest); i++ {
+		switch c := w.rest[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == end && !quoted:
+			return i + 1
+		}
+	}
+	w.bad = true
+	return len(w.rest)
+}
+
+// comments passes over comments and returns their number.
+func (w *words) comments() int {
+	count := 0
+	for w.skipSpace(); strings.HasPrefix(w.rest, "("); w.skipSpace() {
+		w.comment()
+		count++
+	}
+	return count
+}
+
+// comment passes over one comment, nested ones with it (RFC 5322 §3.2.2).
+func (w *words) comment() {
+	depth := 0
+	for i := 0; i < len(w.rest); i++ {
+		switch w.rest[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				w.rest = w.rest[i+1:]
+				return
+			}
+		}
+	}
+	w.rest, w.bad = "", true
+}
+
+func (w *words) skipSpace() { w.rest = strings.TrimLeft(w.rest, " \t\r\n") }
+
+// trace is what the fields that we put on top of a copy tell.
+type trace struct {
+	MailFrom mailaddr.Address
+	// RcptTo is nil where the message has several recipients: a copy does not
+	// tell who else got it.
+	RcptTo *mailaddr.Address
+	// Helo is the argument of LHLO.
+	Helo     string
+	Hostname string
+	ID       string
+	Date     time.Time
+}
+
+// fields returns the fields of t as a header block with LF line ends: the form
+// is that of Dovecot's LMTP. A field that cannot be carried, for an address
+// that is not UTF-8, is left out, and the error says which.
+func (t trace) fields() ([]byte, error) {
+	var b []byte
+	var errs []error
+	add := func(name, value string, more ...string) {
+		f, err := header.New(name, value, more...)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		b = append(append(b, f.String()...), '\n')
+	}
+	add("Return-Path", t.MailFrom.Path())
+	lines := []string{"by " + t.Hostname + " with LMTP", "id " + t.ID}
+	date := t.Date.Format("Mon, 02 Jan 2006 15:04:05 -0700")
+	envelope := "(envelope-from " + t.MailFrom.Path() + ")"
+	if t.RcptTo == nil {
+		lines = append(lines, envelope+"; "+date)
+	} else {
+		add("Delivered-To", t.RcptTo.String())
+		lines = append(lines, envelope, "for "+t.RcptTo.Path()+"; "+date)
+	}
+	add("Received", "from "+heloName(t.Helo), lines...)
+	return b, errors.Join(errs...)
+}
+
+// heloName returns s, or "unknown" where it is neither a host name nor an
+// address literal.
+func heloName(s string) string {
+	if s == "" || len(s) > 255 {
+		return "unknown"
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && strings.IndexByte("-._:[]", c) < 0 {
+			return "unknown"
+		}
+	}
+	return s
+}

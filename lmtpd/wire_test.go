@@ -1,0 +1,291 @@
+package lmtpd
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/gatepost/gatepost/internal/header"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/shared"
+)
+
+const host = "mx.example.test"
+
+func TestParseReceived(t *testing.T) {
+	const date = "; Fri, 20 Nov 2026 06:55:35 +0000 (UTC)"
+	at := time.Date(2026, 11, 20, 6, 55, 35, 0, time.UTC)
+	for _, tc := range []struct {
+		name, in, id string
+	}{
+		{"smtpd", "from x (unknown [127.0.0.1])\tby mx.example.test (Postfix) with ESMTP id 6F5FC9BA7FA" + date, "6F5FC9BA7FA"},
+		{"one recipient", "from x (unknown [127.0.0.1])\tby mx.example.test (Postfix) with UTF8SMTP id EFB089BA860\tfor <tøm@example.test>" + date, "EFB089BA860"},
+		{"quoted recipient", `from x (unknown [127.0.0.1]) by mx.example.test (Postfix) with ESMTP id AB12 for <"a; b> (c"@example.test>` + date, "AB12"},
+		{"TLS and SASL", "from [192.0.2.1] (host.example [192.0.2.1])\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\t key-exchange X25519)\t(No client certificate requested)\t(Authenticated sender: a@b.example)\tby mx.example.test (Postfix) with ESMTPSA id 3xVb4g0Nmcz1Lr" + date, "3xVb4g0Nmcz1Lr"},
+		{"bounce", "by mx.example.test (Postfix)\tid 874A69BA82D" + date, "874A69BA82D"},
+		{"sendmail", "by mx.example.test (Postfix, from userid 1000)\tid 874A69BA82D" + date, "874A69BA82D"},
+		{"client part replaced", "by MX.Example.Test (Postfix) with ESMTPSA id 874A69BA82D" + date, "874A69BA82D"},
+		{"HELO is a keyword", "from by (unknown [127.0.0.1])\tby mx.example.test (Postfix) with ESMTP id AB12" + date, "AB12"},
+		{"day with one digit and a blank", "by mx.example.test (Postfix) id AB12; Fri,  6 Nov 2026 06:55:35 +0000 (UTC)", "AB12"},
+		{"another host", "from x (unknown [127.0.0.1])\tby mx.evil.test (Postfix) with ESMTP id 6F5FC9BA7FA" + date, ""},
+		{"our LMTP field", "from mx.example.test by mx.example.test with LMTP id ABC.1" + date, ""},
+		{"forged in the client's name", "from x (by mx.example.test (Postfix) with ESMTP id FAKE" + date + ")\tby mx.evil.test (Postfix) with ESMTP id AB12" + date, ""},
+		{"forged in HELO", "from x by mx.example.test (Postfix) with ESMTP id FAKE" + date + " (unknown [127.0.0.1])\tby mx.example.test (Postfix) with ESMTP id AB12" + date, ""},
+		{"no client", "from x by mx.example.test (Postfix) with ESMTP id AB12" + date, ""},
+		{"open comment", "from x (unknown by mx.example.test (Postfix) with ESMTP id AB12" + date, ""},
+		{"open path", "by mx.example.test (Postfix) id AB12 for <a@b" + date, ""},
+		{"no date", "by mx.example.test (Postfix) with ESMTP id AB12", ""},
+		{"odd date", "by mx.example.test (Postfix) with ESMTP id AB12; yesterday", ""},
+		{"odd id", "by mx.example.test (Postfix) with ESMTP id ../../x" + date, ""},
+		{"word too many", "by mx.example.test (Postfix) with ESMTP id AB12 via x" + date, ""},
+		{"empty", "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, ok := ParseReceived(tc.in, host)
+			if ok != (tc.id != "") || got.QueueID != tc.id {
+				t.Fatalf("ParseReceived(%q) = %+v, %t, want %q", tc.in, got, ok, tc.id)
+			}
+			if want := at; ok && tc.name != "day with one digit and a blank" && !got.Date.Equal(want) {
+				t.Errorf("Date = %v, want %v", got.Date, want)
+			}
+		})
+	}
+	if _, ok := ParseReceived("by  (Postfix) id AB12"+date, ""); ok {
+		t.Error("an empty host name matched")
+	}
+}
+
+// Every message that a real Postfix handed over in the captures has a field
+// that is understood.
+func TestParseReceivedOfCaptures(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^[0-9.]+ [0-9]+ C ("Received: .*")$`)
+	n := 0
+	for _, name := range []string{"lmtp-postfix-client-error-handling.txt", "lmtp-postfix-to-dovecot.txt"} {
+		for _, m := range line.FindAllSubmatch(shared.Read(t, "protocols/transcripts/"+name), -1) {
+			text, err := strconv.Unquote(string(m[1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := gather(t.Context(), fakeVerdicts{}, host, []byte(text))
+			if err != nil || f.QueueID == "" || f.MessageID != "" && !strings.Contains(f.MessageID, f.QueueID) {
+				t.Errorf("gather(%.200q) = %+v, %v", text, f, err)
+			}
+			n++
+		}
+	}
+	if n < 30 {
+		t.Errorf("%d messages in the captures", n)
+	}
+}
+
+func FuzzParseReceived(f *testing.F) {
+	for _, s := range []string{
+		"from x (unknown [127.0.0.1])\tby mx.example.test (Postfix) with ESMTP id 6F5FC9BA7FA; Fri, 20 Nov 2026 06:55:35 +0000 (UTC)",
+		"by mx.example.test (Postfix)\tid 874A69BA82D\tfor <\"a\\\"b\"@c>; Fri, 20 Nov 2026 06:55:35 +0000",
+		"((((", "from (a\\", "by mx.example.test (Postfix) id <;>; ;",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, ok := ParseReceived(s, host)
+		if !ok {
+			return
+		}
+		wire := "by " + host + " (Postfix) id " + r.QueueID + "; " + r.Date.Format("Mon, 2 Jan 2006 15:04:05 -0700")
+		again, ok := ParseReceived(wire, host)
+		if !ok || again.QueueID != r.QueueID || !again.Date.Equal(r.Date) {
+			t.Errorf("ParseReceived(%q) = %+v, %t, want %+v", wire, again, ok, r)
+		}
+	})
+}
+
+func TestParseAddress(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"alice@example.test", "<alice@example.test>"},
+		{"Alice@Example.TEST.", "<Alice@example.test>"},
+		{"a b@example.test", `<"a b"@example.test>`},
+		{`a"b\c@example.test`, `<"a\"b\\c"@example.test>`},
+		{"a@b@example.test", `<"a@b"@example.test>`},
+		{strings.Repeat("v", 100) + "@example.test", "<" + strings.Repeat("v", 100) + "@example.test>"},
+		{"дмитрий@почта.рф", "<дмитрий@почта.рф>"},
+		{"", "<>"},
+		{"alice", ""},
+		{"@example.test", ""},
+		{"alice@", ""},
+		{"a\rb@example.test", ""},
+		{strings.Repeat("v", 1000) + "@example.test", ""},
+	} {
+		a, err := parseAddress(tc.in)
+		if (err != nil) != (tc.want == "") || err == nil && a.Path() != tc.want {
+			t.Errorf("parseAddress(%q) = %s, %v, want %s", tc.in, a.Path(), err, tc.want)
+		}
+	}
+}
+
+func TestCommand(t *testing.T) {
+	for _, tc := range []struct {
+		in string
+		ok bool
+	}{
+		{"MAIL FROM:<a@b>\r\n", true},
+		{"RCPT TO:<дмитрий@почта.рф>\r\n", true},
+		{"NOOP\n", false},
+		{"NOOP\rRSET\r\n", false},
+		{"NOOP\x00\r\n", false},
+		{"RCPT TO:<a\tb@c>\r\n", false},
+		{"BDAT 10 LAST\r\n", false},
+		{"bdat 10\r\n", false},
+		{"\r\n", true},
+	} {
+		if got := command([]byte(tc.in)); (string(got) == tc.in) != tc.ok || !tc.ok && string(got) != "\r\n" {
+			t.Errorf("command(%q) = %q", tc.in, got)
+		}
+	}
+}
+
+func TestCopyData(t *testing.T) {
+	long := strings.Repeat("x", 70_000)
+	for _, tc := range []struct {
+		name, in, want, rest string
+	}{
+		{"empty", ".\r\n", "", ""},
+		{"plain, QUIT behind", "a\r\nb\r\n.\r\nQUIT\r\n", "a\r\nb\r\n", "QUIT\r\n"},
+		{"dots", "..\r\n.x\r\n...\r\n.\r\n", ".\r\nx\r\n..\r\n", ""},
+		{"CR CR LF before the end", "foo\r\r\n.\r\n", "foo\r\r\n", ""},
+		{"LF dot LF", "a\n.\nb\r\n.\r\n", "a\n.\nb\r\n", ""},
+		{"LF dot CRLF", "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", ""},
+		{"CR dot CR", "a\r.\rb\r\n.\r\n", "a\r.\rb\r\n", ""},
+		{"CRLF dot LF", "a\r\n.\nb\r\n.\r\n", "a\r\n\nb\r\n", ""},
+		{"CRLF dot CR x", "a\r\n.\rx\r\n.\r\n", "a\r\n\rx\r\n", ""},
+		{"NUL", "\x00\r\n.\r\n", "\x00\r\n", ""},
+		{"long line", long + "\r\n.\r\n", long + "\r\n", ""},
+		{"long line with a dot", "." + long + "\r\n.\r\n", long + "\r\n", ""},
+		{"CRLF over the end of the buffer", long[:32<<10-1] + "\r\n.\r\n", long[:32<<10-1] + "\r\n", ""},
+		{"LF at the start of a buffer", long[:32<<10] + "\n.\r\n\r\n.\r\n", long[:32<<10] + "\n.\r\n\r\n", ""},
+		{"no line end at all", long, "", ""},
+		{"gone before the dot", "a\r\n", "", ""},
+		{"gone behind the dot", "a\r\n.", "", ""},
+		{"gone behind the CR", "a\r\n.\r", "", ""},
+	} {
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader,
+		} {
+			t.Run(tc.name+"/"+name, func(t *testing.T) {
+				var b bytes.Buffer
+				r := bufio.NewReaderSize(wrap(strings.NewReader(tc.in)), 32<<10)
+				n, readErr, writeErr := copyData(&b, r, 1<<20)
+				gone := tc.want == "" && tc.name != "empty"
+				if gone != (readErr == io.ErrUnexpectedEOF) || writeErr != nil {
+					t.Fatalf("copyData = %d, %v, %v", n, readErr, writeErr)
+				}
+				if rest, _ := io.ReadAll(r); !gone && (b.String() != tc.want || n != int64(len(tc.want)) || string(rest) != tc.rest) {
+					t.Errorf("copyData gave %.80q, left %q, want %.80q, %q", b.String(), rest, tc.want, tc.rest)
+				}
+			})
+		}
+	}
+}
+
+func TestCopyDataReadsToTheEnd(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		w     io.Writer
+		limit int64
+		err   error
+	}{
+		{"exactly the limit", io.Discard, 12, nil},
+		{"one above", io.Discard, 11, errTooLarge},
+		{"a writer that fails", failingWriter{}, 100, io.ErrClosedPipe},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := bufio.NewReader(strings.NewReader("0123456789\r\n.\r\nMAIL"))
+			_, readErr, writeErr := copyData(tc.w, r, tc.limit)
+			if rest, _ := io.ReadAll(r); readErr != nil || writeErr != tc.err || string(rest) != "MAIL" {
+				t.Errorf("copyData = %v, %v, left %q", readErr, writeErr, rest)
+			}
+		})
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func FuzzCopyData(f *testing.F) {
+	for _, s := range []string{"a\r\n", ".\r\n", "\r\r\n", "\n.\n", "a\r\n.\r", "..\r\n.", "\r\n.\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		// What a client sends for b: a dot before each line that begins with
+		// one, CRLF at the end.
+		msg := string(b)
+		if !strings.HasSuffix(msg, "\r\n") && msg != "" {
+			msg += "\r\n"
+		}
+		stuffed := strings.ReplaceAll("\r\n"+msg, "\r\n.", "\r\n..")[2:]
+		var got bytes.Buffer
+		r := bufio.NewReaderSize(iotest.HalfReader(strings.NewReader(stuffed+".\r\nQUIT\r\n")), 16)
+		_, readErr, writeErr := copyData(&got, r, 1<<20)
+		rest, _ := io.ReadAll(r)
+		if readErr != nil || writeErr != nil || got.String() != msg || string(rest) != "QUIT\r\n" {
+			t.Errorf("copyData(%q) gave %q, left %q, %v, %v", stuffed, got.String(), rest, readErr, writeErr)
+		}
+	})
+}
+
+func TestTraceFields(t *testing.T) {
+	rcpt := mailaddr.Address{LocalPart: "a b", Domain: "example.test"}
+	tr := trace{MailFrom: mailaddr.Address{LocalPart: "s", Domain: "y.test"}, RcptTo: &rcpt, Helo: "mx.example.test", Hostname: host,
+		ID: "ABC.1", Date: time.Date(2026, 11, 6, 7, 0, 18, 0, time.UTC)}
+	for _, tc := range []struct {
+		name string
+		edit func(*trace)
+		want string
+		err  bool
+	}{
+		{"one recipient", func(*trace) {}, "Return-Path: <s@y.test>\nDelivered-To: \"a b\"@example.test\nReceived: from mx.example.test\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <s@y.test>)\n\tfor <\"a b\"@example.test>; Fri, 06 Nov 2026 07:00:18 +0000\n", false},
+		{"several", func(t *trace) { t.RcptTo = nil }, "Return-Path: <s@y.test>\nReceived: from mx.example.test\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <s@y.test>); Fri, 06 Nov 2026 07:00:18 +0000\n", false},
+		{"null sender, odd LHLO", func(t *trace) { t.RcptTo, t.MailFrom, t.Helo = nil, mailaddr.Address{}, "a (b" }, "Return-Path: <>\nReceived: from unknown\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <>); Fri, 06 Nov 2026 07:00:18 +0000\n", false},
+		{"sender is not UTF-8", func(t *trace) { t.RcptTo, t.MailFrom.LocalPart = nil, "\xff" }, "", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tr := tr
+			tc.edit(&tr)
+			got, err := tr.fields()
+			if string(got) != tc.want || (err != nil) != tc.err {
+				t.Errorf("fields() = %q, %v, want %q", got, err, tc.want)
+			}
+			if v, ok := strings.CutPrefix(string(got), "Return-Path: "); ok && header.Unfold([]byte(v)) == "" {
+				t.Error("empty")
+			}
+		})
+	}
+}
+
+// FuzzEnvelope is the path of an address from the wire to the fields that a
+// copy gets: nothing can be injected, and no directory outside is named.
+func FuzzEnvelope(f *testing.F) {
+	for _, s := range []string{"alice@example.test", "a\"b@c", "../x@y", "a\nb@c", "a@b>\r\nX: y", "\xff@y"} {
+		f.Add(s, "mx")
+	}
+	f.Fuzz(func(t *testing.T, addr, helo string) {
+		a, err := parseAddress(addr)
+		if err != nil {
+			return
+		}
+		b, _ := trace{MailFrom: a, RcptTo: &a, Helo: helo, Hostname: host, ID: "X.1", Date: time.Unix(0, 0)}.fields()
+		for line := range strings.Lines(string(b)) {
+			name, _, _ := strings.Cut(line, ":")
+			if line[0] != ' ' && line[0] != '\t' && name != "Return-Path" && name != "Delivered-To" && name != "Received" ||
+				!strings.HasSuffix(line, "\n") || strings.ContainsAny(line, "\r\x00") {
+				t.Fatalf("fields for %q, %q: %q", addr, helo, b)
+			}
+		}
+	})
+}
