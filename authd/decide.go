@@ -149,7 +149,7 @@ func (o outcome) named(f facts) outcome {
 // accountName returns the address that a login name means. A name without a domain,
 // or one that is none, belongs to nobody.
 func accountName(name string) (mailaddr.Address, bool) {
-	if len(name) > mailaddr.MaxPath+len(`""`) {
+	if len(name) > maxName {
 		return mailaddr.Address{}, false
 	}
 	a, err := mailaddr.Parse(name)

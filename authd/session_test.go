@@ -263,6 +263,27 @@ func TestExchangesAreBounded(t *testing.T) {
 	})
 }
 
+// TestLongNamesAreNotKept: a stranger who leaves LOGIN behind its name, again
+// and again, takes no more memory than names can have. A long name is refused
+// as any other, after its password.
+func TestLongNamesAreNotKept(t *testing.T) {
+	long := strings.Repeat("a", 9000) + "@example.org"
+	name, err := parseLoginName([]byte(long))
+	if err != nil || len(name) > maxName+1 {
+		t.Errorf("parseLoginName of %d bytes keeps %d, %v", len(long), len(name), err)
+	}
+	if _, ok := accountName(name); ok {
+		t.Errorf("what is kept of it names an account: %q", name)
+	}
+	run(t, nil, func(t *testing.T, h *harness) {
+		p := h.hello(Client, "0", "1")
+		p.send("AUTH\t1\tLOGIN\tservice=smtp\tresp=" + b64(long))
+		p.want("CONT\t1\t" + promptPassword)
+		p.send("CONT\t1\t" + b64("wonderland"))
+		p.want("FAIL\t1")
+	})
+}
+
 // TestCancelledAnswersAreDropped: also that of a request which is being hashed.
 func TestCancelledAnswersAreDropped(t *testing.T) {
 	run(t, nil, func(t *testing.T, h *harness) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
@@ -65,12 +66,17 @@ func (c credentials) appendPlain(dst []byte) []byte {
 	return append(dst, c.password.Reveal()...)
 }
 
-// parseLoginName reads LOGIN's first answer.
+// maxName is the longest name that can be an account's.
+const maxName = mailaddr.MaxPath + len(`""`)
+
+// parseLoginName reads LOGIN's first answer. Of a name that is too long for an
+// account it returns a part that is too long as well: strangers leave exchanges
+// open by the thousand, and each keeps its name.
 func parseLoginName(msg []byte) (string, error) {
 	if len(msg) == 0 || bytes.IndexByte(msg, 0) >= 0 {
 		return "", errMessage
 	}
-	return string(msg), nil
+	return string(msg[:min(len(msg), maxName+1)]), nil
 }
 
 // parseLoginPassword reads LOGIN's second answer. crypt(3) would cut it at a

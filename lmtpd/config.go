@@ -58,7 +58,7 @@ func Default() Config {
 		IdleTimeout:        unit.Duration(5 * time.Minute),
 		DataTimeout:        unit.Duration(3 * time.Minute),
 		MessageTimeout:     unit.Duration(time.Hour),
-		Grace:              unit.Duration(30 * time.Second),
+		Grace:              unit.Duration(5 * time.Second),
 		SpoolMemory:        256 << 10,
 		Hostname:           "localhost",
 		MailRoot:           "/var/vmail",

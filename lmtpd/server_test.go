@@ -150,10 +150,10 @@ func TestTimeouts(t *testing.T) {
 					}
 				}()
 				say("", tc.reply)
+				say("", "EOF")
 				if took := time.Since(began); took != tc.after {
 					t.Errorf("waited %v, want %v", took, tc.after)
 				}
-				say("", "EOF")
 				close(quit)
 				stop()
 				if err := <-done; err != nil {

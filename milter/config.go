@@ -73,7 +73,7 @@ func Default() Config {
 		IdleTimeout:           unit.Duration(2 * time.Hour),
 		FrameTimeout:          unit.Duration(time.Minute),
 		MessageTimeout:        unit.Duration(time.Minute),
-		Grace:                 unit.Duration(30 * time.Second),
+		Grace:                 unit.Duration(5 * time.Second),
 		MaxHeaderBytes:        1 << 20,
 		SpoolMemory:           256 << 10,
 		ScanBytes:             4 << 20,

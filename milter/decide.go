@@ -11,6 +11,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/netaddr"
+	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/verdict"
@@ -136,13 +137,16 @@ func deferFor(err error) decision {
 }
 
 // author returns the one mailbox in the header From, or why there is none. With
-// two of them nobody can say whose right to sign it is.
-func author(values [][]byte) (mailaddr.Address, string) {
-	switch len(values) {
-	case 0:
+// two of them nobody can say whose right to sign it is, and where we do not see
+// the header as the MTA does (it ends at headerEnd) there may be two.
+func author(raw *rawmsg.Message, headerEnd int64) (mailaddr.Address, string) {
+	values := fieldValues(raw, "From")
+	switch {
+	case raw.HeaderCut || int64(raw.HeaderEnd) != headerEnd:
+		return mailaddr.Address{}, "the header cannot be read whole"
+	case len(values) == 0:
 		return mailaddr.Address{}, "no header From"
-	case 1:
-	default:
+	case len(values) > 1:
 		return mailaddr.Address{}, "more than one header From"
 	}
 	boxes, err := mailaddr.ParseMailboxes(values[0])
@@ -153,6 +157,17 @@ func author(values [][]byte) (mailaddr.Address, string) {
 		return mailaddr.Address{}, "the header From is not one mailbox"
 	}
 	return boxes[0].Addr, ""
+}
+
+// fieldValues returns the values of all fields of that name.
+func fieldValues(raw *rawmsg.Message, name string) [][]byte {
+	var vs [][]byte
+	for i := range raw.Fields {
+		if f := &raw.Fields[i]; f.Is(name) {
+			vs = append(vs, f.Value)
+		}
+	}
+	return vs
 }
 
 // signable returns why a message with the author from is not signed, "" when

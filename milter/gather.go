@@ -73,7 +73,7 @@ func (s *session) gather(ctx context.Context) facts {
 	if f.Refusal, f.Fault = m.trouble(); f.Fault != nil || !f.Refusal.IsZero() {
 		return f
 	}
-	head, err := m.buf.Head(int64(m.cfg.ScanBytes))
+	head, err := m.buf.Head(max(int64(m.cfg.ScanBytes), m.headerEnd))
 	if err != nil {
 		f.Fault = err
 		return f
@@ -162,7 +162,7 @@ func (s *session) sign(ctx context.Context, raw *rawmsg.Message, f *facts) {
 		f.Unsigned = "the MTA takes no new header fields"
 		return
 	}
-	from, why := author(fieldValues(raw, "From"))
+	from, why := author(raw, m.headerEnd)
 	if why == "" {
 		why = signable(m.cfg, f.Origin, f.NullSender, from)
 	}
@@ -214,17 +214,6 @@ func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, erro
 		return false, nil // a login that is no address has no addresses
 	}
 	return s.srv.deps.MaySend(ctx, user, from)
-}
-
-// fieldValues returns the values of all fields of that name.
-func fieldValues(raw *rawmsg.Message, name string) [][]byte {
-	var vs [][]byte
-	for i := range raw.Fields {
-		if f := &raw.Fields[i]; f.Is(name) {
-			vs = append(vs, f.Value)
-		}
-	}
-	return vs
 }
 
 // keepTimeout is for making the delivery verdict durable.

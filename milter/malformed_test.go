@@ -28,6 +28,7 @@ var malformed = map[string]func(*testing.T){
 	"OPTNEG of 1 byte more":        badFirst(pack('O', strings.Repeat("\x00\x00\x00\x06", 3)+"x")),
 	"MAIL without NUL":             badBytes(pack('M', "<a@b>"), false),
 	"MAIL empty":                   badBytes(pack('M'), false),
+	"MAIL behind QUIT_NC":          badBytes(pack('K')+pack('M', "<a@b>\x00"), false),
 	"RCPT without MAIL":            badBytes(pack('R', "<a@b>\x00"), false),
 	"EOM without MAIL":             badBytes(pack('E'), false),
 	"HELO without NUL":             badBytes(pack('H', "x"), false),

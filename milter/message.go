@@ -191,13 +191,21 @@ func nextField(head []byte, pos int64) int64 {
 // is not.
 func (m *message) nullSender() bool { return m.mailFrom == "<>" || m.mailFrom == "" }
 
-// sender returns the reverse-path, the zero Address too when it cannot be read.
+// sender returns the reverse-path. What RFC 5321 does not allow, Postfix lets
+// in, long local parts above all: that is still of the domain behind the last
+// "@", and of none where that is no domain.
 func (m *message) sender() mailaddr.Address {
 	a, err := mailaddr.ParsePath(m.mailFrom)
-	if err != nil {
-		return mailaddr.Address{}
+	if err == nil || m.nullSender() {
+		return a
 	}
-	return a
+	path := strings.TrimSuffix(strings.TrimPrefix(m.mailFrom, "<"), ">")
+	if at := strings.LastIndexByte(path, '@'); at > 0 {
+		if domain, err := mailaddr.ParseDomain(path[at+1:]); err == nil {
+			return mailaddr.Address{LocalPart: path[:at], Domain: domain}
+		}
+	}
+	return mailaddr.Address{LocalPart: path}
 }
 
 // recipients returns those that can be read.

@@ -10,6 +10,8 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/unit"
+	"github.com/gatepost/gatepost/internal/verdict"
 )
 
 // slowAuth asks for longer than anybody waits.
@@ -25,7 +27,9 @@ func (a *slowAuth) Check(ctx context.Context, _ mailauth.Input) mailauth.Results
 func rowProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &slowAuth{}
-		ln := serve(t, testConfig(), Deps{Auth: a}, quiet(), scan.Inbound)
+		// The verdict has to be kept even so.
+		marks := seen{give: scan.Result{Verdict: verdict.Mark}}
+		ln := serve(t, testConfig(), Deps{Auth: a, Scan: marks.scan, Verdicts: &verdictRows{}}, quiet(), scan.Inbound)
 		m := ln.dial(t).hello()
 		if _, final := m.transfer(plain()); final.Code != 'a' {
 			t.Errorf("final answer %v", final)
@@ -87,7 +91,7 @@ func rowShutdown(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := testConfig()
-				cfg.Grace = Default().Grace
+				cfg.Grace = unit.Duration(30 * time.Second)
 				s, err := New(cfg, Deps{}, quiet())
 				if err != nil {
 					t.Fatal(err)

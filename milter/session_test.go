@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailerr"
@@ -39,6 +41,30 @@ func (c *checker) Check(_ context.Context, in mailauth.Input) mailauth.Results {
 	}
 	c.body = string(b)
 	return c.give
+}
+
+// A reverse-path that RFC 5321 does not allow, and Postfix does, is still of
+// its domain: taken for the null one it would be judged by HELO instead.
+func TestOddSenderIsNotNull(t *testing.T) {
+	verp := "bounce-" + strings.Repeat("x", 70)
+	for path, want := range map[string]mailaddr.Address{
+		"<" + verp + "@List.example>":      {LocalPart: verp, Domain: "list.example"},
+		`<"a` + "\x01" + `"@bank.example>`: {LocalPart: `"a` + "\x01" + `"`, Domain: "bank.example"},
+		"<a@bank..example>":                {LocalPart: "a@bank..example"},
+		"<@@>":                             {LocalPart: "@@"},
+		"<>":                               {},
+	} {
+		c, j := &checker{}, &records{}
+		msg := plain()
+		msg.From = path
+		serve(t, testConfig(), Deps{Auth: c, Journal: j}, quiet(), scan.Inbound).dial(t).hello().transfer(msg)
+		if c.in.MailFrom != want {
+			t.Errorf("MAIL FROM:%s: checker asked about %+v, want %+v", path, c.in.MailFrom, want)
+		}
+		if got := j.last(t).MailFrom; (got == "") != (path == "<>") {
+			t.Errorf("MAIL FROM:%s: journal %q", path, got)
+		}
+	}
 }
 
 // The checks see the message byte for byte as it was signed, whatever its size.
@@ -180,12 +206,26 @@ type verdictRows struct {
 	do   func()
 }
 
-func (v *verdictRows) Put(_ context.Context, r delivery.Row) error {
+func (v *verdictRows) Put(ctx context.Context, r delivery.Row) error {
 	v.rows = append(v.rows, r)
 	if v.do != nil {
 		v.do()
 	}
-	return v.err
+	return cmp.Or(v.err, ctx.Err())
+}
+
+// The rules see the whole header, also one that is longer than what they see of
+// a message.
+func TestRulesSeeTheWholeHeader(t *testing.T) {
+	cfg := testConfig()
+	cfg.ScanBytes = 64 << 10
+	var s seen
+	msg := plain()
+	msg.Header = append(slices.Repeat([]string{"X-Long: " + strings.Repeat("x", 990)}, 90), msg.Header...)
+	serve(t, cfg, Deps{Auth: &checker{}, Scan: s.scan}, quiet(), scan.Inbound).dial(t).hello().transfer(msg)
+	if got := s.last(t).Raw; len(got.Fields) != len(msg.Header) {
+		t.Errorf("the rules saw %d fields of %d", len(got.Fields), len(msg.Header))
+	}
 }
 
 // The row is there before the MTA hears anything of the answer.
@@ -347,7 +387,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	m.envelope(plain())
-	m.content(mail{Header: slices.Repeat([]string{"X-Large: " + strings.Repeat("x", 990)}, 900)})
+	for i := range 60000 {
+		m.event('L', z(itoa(i), ""))
+	}
+	m.content(mail{Header: slices.Repeat([]string{"X-Large: " + strings.Repeat("x", 990)}, 400)})
 	chunk := strings.Repeat("0123456789abcde\n", 4095)
 	for range 1000 {
 		m.event('B', chunk)

@@ -156,6 +156,19 @@ func TestUnsignedHasOneReason(t *testing.T) {
 		{"no key", scan.Outbound, from("From: alice@elsewhere.example"), nil, "no key for the domain of the header From", "a"},
 		{"no From", scan.Outbound, from("Sender: alice@example.org"), nil, "no header From", "a"},
 		{"two From", scan.Outbound, func(m *mail) { m.Header = append(m.Header, m.Header[0]) }, nil, "more than one header From", "a"},
+		{"second From behind 5,000 fields", scan.Outbound, func(m *mail) {
+			m.Header = append(append(m.Header, slices.Repeat([]string{"X: y"}, 5000)...), "From: boss@example.org")
+		}, nil, "the header cannot be read whole", "a"},
+		{"second From behind 300 KB", scan.Outbound, func(m *mail) {
+			m.Header = append(append(m.Header, slices.Repeat([]string{"X: " + strings.Repeat("y", 30000)}, 10)...), "From: boss@example.org")
+		}, nil, "the header cannot be read whole", "a"},
+		{"second From behind a name that is none", scan.Outbound, func(m *mail) {
+			m.Header = append(m.Header, "X-\xe9: y", "From: boss@example.org")
+		}, nil, "the header cannot be read whole", "a"},
+		{"long part header", scan.Outbound, func(m *mail) {
+			m.Header = append(m.Header, "Content-Type: multipart/mixed; boundary=b")
+			m.Body = "--b\r\nX: " + strings.Repeat("y", 110<<10) + "\r\n\r\ntext\r\n--b--\r\n"
+		}, nil, "", "a"},
 		{"two authors", scan.Outbound, from("From: alice@example.org, bob@example.org"), nil, "the header From is not one mailbox", "a"},
 		{"unreadable From", scan.Outbound, from("From: alice@"), nil, "the header From cannot be read", "a"},
 		{"login that is no address", scan.Outbound, func(m *mail) { m.User = "@@" }, nil, "the login may not use the header From", "a"},

@@ -20,7 +20,6 @@ import (
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/metric"
-	"github.com/gatepost/gatepost/internal/shared"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -107,14 +106,23 @@ func readReply(r *bufio.Reader) error {
 	}
 }
 
+// usualRequest has the attributes of Postfix 3.7, in its order, for a recipient
+// of a logged-in user.
+func usualRequest(user, n string) string {
+	return "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n" +
+		"client_address=198.51.100.7\nclient_name=laptop.isp.example\nclient_port=40123\n" +
+		"reverse_client_name=laptop.isp.example\nserver_address=192.0.2.1\nserver_port=587\n" +
+		"helo_name=[192.168.7.7]\nsender=" + user + "\nrecipient=dave@example.net\nrecipient_count=0\n" +
+		"queue_id=\ninstance=1f4.6affed5e." + n + ".0\nsize=0\netrn_domain=\nstress=\n" +
+		"sasl_method=PLAIN\nsasl_username=" + user + "\nsasl_sender=\nccert_subject=\nccert_issuer=\n" +
+		"ccert_fingerprint=\nccert_pubkey_fingerprint=\nencryption_protocol=TLSv1.3\n" +
+		"encryption_cipher=TLS_AES_256_GCM_SHA384\nencryption_keysize=256\npolicy_context=submission\n\n"
+}
+
 // submissionRequest is what Postfix sends for a user: RCPT and DATA in turn,
 // each pair a mail of its own.
 func submissionRequest(b *testing.B) func(conn, i int, buf []byte) []byte {
-	whole := shared.Read(b, "protocols/transcripts/policy-tls-sasl-rcpt-data-eom.1.c2s")
-	pattern := string(whole[:requestLen(whole, 0)])
-	pattern = strings.Replace(pattern, "sender=Send+er@Example.TEST", "sender=@USER@", 1)
-	pattern = strings.Replace(pattern, "sasl_username=alice", "sasl_username=@USER@", 1)
-	pattern = strings.Replace(pattern, "instance=7a2a.6affed5e.ec682.0", "instance=7a2a.6affed5e.@N@.0", 1)
+	pattern := usualRequest("@USER@", "@N@")
 	data := strings.Replace(pattern, "protocol_state=RCPT", "protocol_state=DATA", 1)
 	data = strings.Replace(data, "recipient_count=0", "recipient_count=1", 1)
 	// The parts around sender, instance and sasl_username.
@@ -243,8 +251,7 @@ func BenchmarkSocketmapBareServer(b *testing.B) {
 }
 
 func BenchmarkParseRequest(b *testing.B) {
-	whole := shared.Read(b, "protocols/transcripts/policy-tls-sasl-rcpt-data-eom.1.c2s")
-	one := whole[:requestLen(whole, 0)]
+	one := []byte(usualRequest("alice@example.org", "1"))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ParseRequest(one); err != nil {

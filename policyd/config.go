@@ -53,7 +53,7 @@ func Default() Config {
 		MaxConnections:     1000,
 		IdleTimeout:        unit.Duration(20 * time.Minute),
 		RequestTimeout:     unit.Duration(10 * time.Second),
-		Grace:              unit.Duration(10 * time.Second),
+		Grace:              unit.Duration(5 * time.Second),
 		RecipientDelimiter: "+",
 	}
 }
@@ -86,7 +86,7 @@ func (c Config) validateBounds() error {
 }
 
 // Warnings lists what is allowed and still worth a second look: every rule
-// that can permit relaying, and limits that cannot bite.
+// that can permit relaying.
 func (c Config) Warnings() []string {
 	var out []string
 	for i, r := range c.Rules {

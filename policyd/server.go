@@ -109,11 +109,6 @@ func (s *Server) Reconfigure(cfg Config) error {
 	return nil
 }
 
-// LimitUsage lists what the limits have counted.
-func (s *Server) LimitUsage(ctx context.Context) ([]limit.Usage, error) {
-	return s.gather.limits.Usage(ctx, s.now.Load().policy.Limits)
-}
-
 // policyTalk is one connection of a smtpd.
 type policyTalk struct {
 	server *Server

@@ -152,7 +152,7 @@ func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		idle, busy := r.smtpd(t), r.smtpd(t)
-		r.accounts.setHook(func(context.Context) error { time.Sleep(3 * time.Second); return nil })
+		r.accounts.setHook(func(context.Context) error { time.Sleep(time.Second); return nil })
 		b, err := (&Request{ProtocolState: StateRcpt, SASL: SASL{Username: "alice@example.org"}, Envelope: Envelope{MailFrom: "x@example.net"}}).Append(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/maildir"
-	"github.com/gatepost/gatepost/internal/unit"
 )
 
 // withAccounts runs f with the account store, wherever it is.
@@ -55,7 +53,7 @@ func newDomain(a *app) *cobra.Command {
 				return a.withAccounts(cmd, func(s account.Store) error {
 					for _, name := range args {
 						if err := s.AddDomain(cmd.Context(), name); err != nil {
-							return fmt.Errorf("domain %s: %w", name, err)
+							return err
 						}
 					}
 					return nil
@@ -90,7 +88,7 @@ func newDomainList(a *app) *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), all)
+				return printJSON(cmd.OutOrStdout(), list(all))
 			}
 			for _, d := range all {
 				fmt.Fprintln(cmd.OutOrStdout(), printable(d.Name))
@@ -120,7 +118,7 @@ func newDomainShow(a *app) *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"domain": d, "users": users, "aliases": aliases})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"domain": d, "users": list(users), "aliases": list(aliases)})
 			}
 			if err := printUsers(cmd, users); err != nil {
 				return err
@@ -192,7 +190,7 @@ func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.C
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), all)
+				return printJSON(cmd.OutOrStdout(), list(all))
 			}
 			return printAliases(cmd, all)
 		})
@@ -245,13 +243,9 @@ func printUsers(cmd *cobra.Command, users []account.User) error {
 		case u.Held:
 			state = "held"
 		}
-		quota := "-"
-		if u.Quota > 0 {
-			quota = unit.Size(u.Quota).String()
-		}
-		rows = append(rows, []string{u.Addr.String(), state, quota, u.Changed.UTC().Format(time.DateTime)})
+		rows = append(rows, []string{u.Addr.String(), state, u.Changed.UTC().Format(time.DateTime)})
 	}
-	return printTable(cmd.OutOrStdout(), []string{"USER", "STATE", "QUOTA", "CHANGED (UTC)"}, rows)
+	return printTable(cmd.OutOrStdout(), []string{"USER", "STATE", "CHANGED (UTC)"}, rows)
 }
 
 // checkHome refuses a mailbox whose name is not safe as a directory.
@@ -260,19 +254,4 @@ func checkHome(cfg Config, addr mailaddr.Address) error {
 		return fmt.Errorf("user %s: %w", addr, err)
 	}
 	return nil
-}
-
-// parseQuota reads a size, where 0 is none.
-func parseQuota(s string) (int64, error) {
-	if s == "" || s == "0" {
-		return 0, nil
-	}
-	var z unit.Size
-	if err := z.UnmarshalText([]byte(s)); err != nil {
-		return 0, &misuse{err}
-	}
-	if z < 0 {
-		return 0, &misuse{errors.New("a quota is not negative: " + strconv.FormatInt(int64(z), 10))}
-	}
-	return int64(z), nil
 }

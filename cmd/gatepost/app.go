@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"syscall"
 
@@ -44,9 +45,9 @@ func (a *app) client(ctx context.Context) (*admin.Client, func(), error) {
 	err = c.Health(ctx)
 	var refused *admin.Error
 	switch {
-	case err == nil || errors.As(err, &refused) && refused.Status == 503: // it answers, and says what is wrong
+	case err == nil || errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable: // it answers, and says what is wrong
 		return c, func() {}, nil
-	case errors.Is(err, os.ErrPermission):
+	case errors.Is(err, os.ErrPermission), errors.As(err, &refused) && refused.Status == http.StatusForbidden:
 		return nil, nil, hint(err, "run the command as root")
 	case !errors.Is(err, admin.ErrAway):
 		return nil, nil, err
@@ -62,6 +63,9 @@ func openLocal(ctx context.Context, cfg Config) (*admin.Client, func(), error) {
 	lock, err := lockData(cfg.DataDirectory)
 	if errors.Is(err, errLocked) {
 		return nil, nil, hint(err, "a gatepost runs but does not answer on %s; look at its log", cfg.adminSocket())
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return nil, nil, hint(err, "run the command as root")
 	}
 	if err != nil {
 		return nil, nil, err

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/unit"
 )
@@ -49,7 +51,7 @@ func newBanList(a *app) *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), all)
+			return printJSON(cmd.OutOrStdout(), list(all))
 		}
 		var rows [][]string
 		for _, b := range all {
@@ -105,6 +107,10 @@ func newBanRemove(a *app) *cobra.Command {
 				return err
 			}
 			defer done()
-			return c.RemoveBan(cmd.Context(), p)
+			err = c.RemoveBan(cmd.Context(), p)
+			if errors.Is(err, guard.ErrNotFound) {
+				return hint(err, "gatepost ban list shows the networks that are refused")
+			}
+			return err
 		}}
 }

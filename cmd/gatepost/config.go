@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gatepost/gatepost/authd"
 	"github.com/gatepost/gatepost/internal/config"
@@ -49,7 +50,6 @@ type Config struct {
 	LocalSenders []string `yaml:"local_senders"`
 
 	Log      logConfig       `yaml:"log"`
-	Admin    adminConfig     `yaml:"admin"`
 	Journal  journal.Config  `yaml:"journal"`
 	Resolver resolver.Config `yaml:"resolver"`
 	Mailauth mailauth.Config `yaml:"mailauth"`
@@ -69,12 +69,6 @@ type logConfig struct {
 	Format string `yaml:"format"`
 }
 
-// adminConfig says who may use the admin socket.
-type adminConfig struct {
-	// UIDs may use it beside root and the mail user.
-	UIDs []int `yaml:"uids"`
-}
-
 // Default returns the configuration that an empty file means.
 func Default() Config {
 	host, err := os.Hostname()
@@ -82,7 +76,7 @@ func Default() Config {
 		host = "localhost"
 	}
 	return Config{
-		Hostname:           host,
+		Hostname:           strings.ToLower(host),
 		QueueDirectory:     "/var/spool/postfix",
 		RuntimeDirectory:   "/run/gatepost",
 		DataDirectory:      "/var/lib/gatepost",
@@ -180,12 +174,13 @@ func (c *Config) adminSocket() string { return filepath.Join(c.RuntimeDirectory,
 // dkimDirectory has the signing keys.
 func (c *Config) dkimDirectory() string { return filepath.Join(c.DataDirectory, "dkim") }
 
-// fixed is what a reload can not change: the process has it open.
+// fixed is what a reload can not change: the process has it open, or more than
+// one daemon goes by it and each takes a new configuration for itself.
 type fixed struct {
-	queue, runtime, data, mail, hostname string
-	uid, gid                             int
+	queue, runtime, data, mail, hostname, delimiter string
+	uid, gid                                        int
 }
 
 func (c *Config) fixed() fixed {
-	return fixed{c.QueueDirectory, c.RuntimeDirectory, c.DataDirectory, c.MailRoot, c.Hostname, c.MailUID, c.MailGID}
+	return fixed{c.QueueDirectory, c.RuntimeDirectory, c.DataDirectory, c.MailRoot, c.Hostname, c.RecipientDelimiter, c.MailUID, c.MailGID}
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -29,20 +31,25 @@ func newConfig(a *app) *cobra.Command {
 }
 
 func newConfigShow(a *app) *cobra.Command {
-	return &cobra.Command{Use: "show", Short: "Print the configuration in force: the file over the defaults",
-		Example: "  gatepost config show", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.load()
-			if err != nil {
-				return err
-			}
-			b, err := yaml.Marshal(cfg)
-			if err != nil {
-				return fmt.Errorf("print configuration: %w", err)
-			}
-			_, err = cmd.OutOrStdout().Write(b)
+	cmd := &cobra.Command{Use: "show", Short: "Print the configuration in force: the file over the defaults",
+		Example: "  gatepost config show", Args: cobra.NoArgs}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := a.load()
+		if err != nil {
 			return err
-		}}
+		}
+		b, err := yaml.Marshal(cfg)
+		if err == nil && *asJSON {
+			b, err = yaml.YAMLToJSON(b)
+		}
+		if err != nil {
+			return fmt.Errorf("print configuration: %w", err)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", bytes.TrimRight(b, "\n"))
+		return err
+	}
+	return cmd
 }
 
 func newConfigCheck(a *app) *cobra.Command {
@@ -65,6 +72,7 @@ can be used. Warnings do not fail the check.`,
 			found.look(cfg)
 		}
 		if *asJSON {
+			found.Faults, found.Warnings = list(found.Faults), list(found.Warnings)
 			if err := printJSON(cmd.OutOrStdout(), found); err != nil {
 				return err
 			}
@@ -110,7 +118,7 @@ func (f *findings) print(cmd *cobra.Command) {
 func printFinding(cmd *cobra.Command, kind string, f finding) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: %s: %s\n", kind, printable(f.Text))
 	if f.Hint != "" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: hint: %s\n", f.Hint)
+		fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: hint: %s\n", printable(f.Hint))
 	}
 }
 
@@ -119,10 +127,10 @@ func (f *findings) look(cfg Config) {
 	for _, w := range cfg.Policyd.Warnings() {
 		f.Warnings = append(f.Warnings, finding{Text: "policyd." + w})
 	}
-	owned := []string{cfg.DataDirectory, cfg.MailRoot}
-	for _, dir := range owned {
+	for _, dir := range []string{cfg.DataDirectory, cfg.MailRoot} {
 		f.owner(dir, cfg.MailUID, cfg.MailGID)
 	}
+	f.files(cfg.DataDirectory, cfg.MailUID, cfg.MailGID)
 	domains := f.keys(cfg.dkimDirectory())
 	for _, l := range cfg.LocalSenders {
 		if !slices.Contains(domains, l) {
@@ -144,6 +152,29 @@ func (f *findings) owner(dir string, uid, gid int) {
 	if ok && int(sys.Uid) != uid {
 		f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d", dir, sys.Uid, uid),
 			fmt.Sprintf("chown -R %d:%d %s, or set mail_uid", uid, gid, dir))
+	}
+}
+
+// dataFiles are what Gatepost keeps below the data directory.
+var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "dkim", "dkim/*", "dkim/*/*.pem"}
+
+// files looks for a file that is not the mail user's: a restored backup, or
+// sqlite3(1) as root, leaves such, and then nothing starts. One is enough: the
+// same command mends all.
+func (f *findings) files(dir string, uid, gid int) {
+	for _, pattern := range dataFiles {
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is good
+		for _, path := range paths {
+			st, err := os.Lstat(path)
+			if err != nil {
+				continue // it was there a moment ago: SQLite removes such
+			}
+			if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != uid {
+				f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d", path, sys.Uid, uid),
+					fmt.Sprintf("chown -R %d:%d %s", uid, gid, dir))
+				return
+			}
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/lmtpd"
 	"github.com/gatepost/gatepost/milter"
@@ -58,8 +59,11 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	if d.socketmap, err = policyd.NewSocketmap(cfg.Policyd, policyDeps, log); err != nil {
 		return nil, err
 	}
+	hashes := password.NewPool(int64(cfg.Authd.HashMemory))
+	s.metrics.Gauge("gatepost_authd_hash_queue_seconds", "Password hashing that waits or is under way.",
+		func() float64 { return hashes.Pending().Seconds() })
 	if d.authd, err = authd.New(cfg.Authd, authd.Deps{
-		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics,
+		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics, Passwords: hashes,
 	}, log); err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func newDKIMList(a *app) *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), all)
+			return printJSON(cmd.OutOrStdout(), list(all))
 		}
 		var rows [][]string
 		for _, k := range all {
@@ -124,7 +124,7 @@ func (a *app) keysOf(ctx context.Context, args []string) ([]admin.Key, error) {
 
 func printZone(cmd *cobra.Command, all []admin.Key, asJSON bool) error {
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), all)
+		return printJSON(cmd.OutOrStdout(), list(all))
 	}
 	for _, k := range all {
 		fmt.Fprint(cmd.OutOrStdout(), k.Zone)

@@ -74,7 +74,7 @@ func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON boo
 		return err
 	}
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), records)
+		return printJSON(cmd.OutOrStdout(), list(records))
 	}
 	if len(records) == 0 {
 		return fmt.Errorf("the journal has nothing of %s in the last %s", client, since)

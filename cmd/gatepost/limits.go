@@ -23,7 +23,7 @@ func newLimit(a *app) *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), all)
+			return printJSON(cmd.OutOrStdout(), list(all))
 		}
 		var rows [][]string
 		for _, u := range all {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -70,7 +71,7 @@ func printError(err error) {
 	fmt.Fprintf(os.Stderr, "gatepost: error: %s\n", printable(err.Error()))
 	var h *hinted
 	if errors.As(err, &h) {
-		fmt.Fprintf(os.Stderr, "gatepost: hint: %s\n", h.hint)
+		fmt.Fprintf(os.Stderr, "gatepost: hint: %s\n", printable(h.hint))
 	}
 }
 
@@ -81,7 +82,7 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   config check|show|init   check the configuration, show it whole, print a sample
 
   domain add|list|remove|show   the domains that are ours
-  user   add|list|remove|show|password|hold|release
+  user   add|list|remove|show|password|hold|release|disable|enable
   alias  add|list|remove|show   addresses that lead to mailboxes
 
   dkim   new|list|dns|test      signing keys and the DNS records that publish them
@@ -135,8 +136,25 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().StringVar(&app.configPath, "config", defaultConfig, "configuration file")
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
 		newDKIM(app), newBan(app), newLimit(app), newScan(app), newExplain(app), newVersion())
+	root.SetHelpCommand(newHelp(root))
+	root.InitDefaultCompletionCmd()
 	misuseArgs(root)
 	return root
+}
+
+// newHelp is cobra's help command, with an exit code for what it does not know.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show a command's options and an example",
+		Example: "  gatepost help user add",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return &misuse{hint(fmt.Errorf("unknown command %q", strings.Join(args, " ")), "gatepost help lists the commands")}
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // misuseArgs makes every argument check of the tree end with exit code 2.

@@ -16,7 +16,7 @@ import (
 // reloader takes a new configuration whole, or keeps the old.
 type reloader struct {
 	path    string
-	now     Config
+	start   Config // what the process started with
 	stores  *stores
 	daemons *daemons
 	level   *slog.LevelVar
@@ -50,13 +50,13 @@ func (r *reloader) reload() error {
 	if err := config.Load(r.path, &next); err != nil {
 		return err
 	}
-	if next.fixed() != r.now.fixed() {
-		return errors.New("hostname, a directory, mail_uid or mail_gid changed, which only a restart can take")
+	if next.fixed() != r.start.fixed() {
+		return errors.New("hostname, a directory, recipient_delimiter, mail_uid or mail_gid changed, which only a restart can take")
 	}
 	if err := r.stores.keys.Reload(); err != nil {
 		return err
 	}
-	if names := restartOnly(r.now, next); len(names) > 0 {
+	if names := restartOnly(r.start, next); len(names) > 0 {
 		r.log.LogAttrs(context.Background(), slog.LevelWarn, "settings changed that only a restart takes",
 			slog.String("settings", strings.Join(names, " ")))
 	}
@@ -64,7 +64,6 @@ func (r *reloader) reload() error {
 	r.stores.guard.Reconfigure(next.Guard)
 	r.stores.journal.Reconfigure(next.Journal)
 	r.level.Set(next.Log.Level)
-	r.now = next
 	return r.daemons.reconfigure(next)
 }
 
@@ -77,11 +76,9 @@ func restartOnly(old, next Config) []string {
 		old, next any
 	}{
 		{"log.format", old.Log.Format, next.Log.Format},
-		{"admin", old.Admin, next.Admin},
 		{"resolver", old.Resolver, next.Resolver},
 		{"mailauth", old.Mailauth, next.Mailauth},
 		{"milter.max_connections", old.Milter.MaxConnections, next.Milter.MaxConnections},
-		{"policyd.max_connections", old.Policyd.MaxConnections, next.Policyd.MaxConnections},
 		{"authd.max_connections", old.Authd.MaxConnections, next.Authd.MaxConnections},
 		{"authd.hash_memory", old.Authd.HashMemory, next.Authd.HashMemory},
 		{"lmtpd.max_connections", old.Lmtpd.MaxConnections, next.Lmtpd.MaxConnections},

@@ -87,6 +87,9 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	if err := checkUser(cfg); err != nil {
 		return err
 	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // one that comes while the stores open must not end us
+	defer signal.Stop(hup)
 	level := new(slog.LevelVar)
 	log := newLog(os.Stderr, cfg.Log, level)
 	lock, err := lockData(cfg.DataDirectory)
@@ -105,26 +108,23 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	err = runAll(ctx, a, cfg, names, s, d, level, log)
+	r := &reloader{path: a.configPath, start: cfg, stores: s, daemons: d, level: level, log: log}
+	err = runAll(ctx, r, hup, names)
 	return errors.Join(err, s.close())
 }
 
 // runAll serves every socket of the named daemons and the admin socket. One
 // that fails ends all: half a Gatepost is worse than a restart.
-func runAll(ctx context.Context, a *app, cfg Config, names []string, s *stores, d *daemons, level *slog.LevelVar, log *slog.Logger) error {
-	backend := s.backend()
-	backend.Health = d.health
-	uids := append([]int{0, cfg.MailUID}, cfg.Admin.UIDs...)
-	sockets := append(d.sockets(names), socket{name: "admin", dir: runtimeDir, mode: 0o600,
-		serve: admin.New(uids, backend, log).Serve})
-	lns, err := openSockets(cfg, sockets)
+func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []string) error {
+	cfg, log := r.start, r.log
+	backend := r.stores.backend()
+	backend.Health = r.daemons.health
+	sockets := append(r.daemons.sockets(names), socket{name: "admin", dir: runtimeDir, mode: 0o600,
+		serve: admin.New([]int{0, cfg.MailUID}, backend, log).Serve})
+	lns, err := openSockets(cfg, sockets, log)
 	if err != nil {
 		return err
 	}
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
 	g, ctx := errgroup.WithContext(ctx)
 	for i, sock := range sockets {
 		g.Go(func() error {
@@ -134,14 +134,18 @@ func runAll(ctx context.Context, a *app, cfg Config, names []string, s *stores, 
 			return nil
 		})
 	}
-	r := &reloader{path: a.configPath, now: cfg, stores: s, daemons: d, level: level, log: log}
 	g.Go(func() error { r.loop(ctx, hup); return nil })
-	g.Go(func() error { watchdog(ctx, log); return nil })
+	g.Go(func() error { watchdog(ctx, r.daemons, log); return nil })
+	g.Go(func() error {
+		// At the beginning of the end: systemd then waits for no watchdog.
+		<-ctx.Done()
+		notify(log, daemon.SdNotifyStopping)
+		return nil
+	})
 	log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("version", version),
-		slog.String("daemons", strings.Join(names, " ")), slog.String("config", a.configPath))
+		slog.String("daemons", strings.Join(names, " ")), slog.String("config", r.path))
 	notify(log, daemon.SdNotifyReady)
 	err = g.Wait()
-	notify(log, daemon.SdNotifyStopping)
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped")
 	return err
 }
@@ -153,8 +157,9 @@ func notify(log *slog.Logger, what string) {
 	}
 }
 
-// watchdog tells systemd that we live, at half of the time that it gives.
-func watchdog(ctx context.Context, log *slog.Logger) {
+// watchdog tells systemd that we live, at half of the time that it gives. A
+// store that fails is no reason for a restart, one that does not answer is.
+func watchdog(ctx context.Context, d *daemons, log *slog.Logger) {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every <= 0 {
 		return
@@ -166,6 +171,9 @@ func watchdog(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
+			if err := d.health(ctx); err != nil {
+				log.LogAttrs(ctx, slog.LevelError, "not well", slog.Any("err", err))
+			}
 			notify(log, daemon.SdNotifyWatchdog)
 		}
 	}

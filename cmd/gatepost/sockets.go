@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func (s socket) path(cfg Config) string {
 
 // openSockets returns a listener for each socket: the one that systemd passed,
 // or a new one. On an error all are closed.
-func openSockets(cfg Config, sockets []socket) (lns []net.Listener, err error) {
+func openSockets(cfg Config, sockets []socket, log *slog.Logger) (lns []net.Listener, err error) {
 	passed, err := listen.Systemd()
 	if err != nil {
 		return nil, err
@@ -62,6 +63,8 @@ func openSockets(cfg Config, sockets []socket) (lns []net.Listener, err error) {
 		lns = append(lns, ln)
 	}
 	for path, ln := range passed {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "systemd passed a socket that nobody serves",
+			slog.String("socket", path))
 		if err := ln.Close(); err != nil {
 			return lns, fmt.Errorf("close unused socket %s: %w", path, err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -56,6 +57,9 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 			return err
 		}
 	}
+	if err := emptySpool(filepath.Join(cfg.DataDirectory, "spool")); err != nil {
+		return err
+	}
 	in := func(name string) string { return filepath.Join(cfg.DataDirectory, name) }
 	if s.journal, err = journal.Open(ctx, in("journal.db"), cfg.Journal, log); err != nil {
 		return err
@@ -83,6 +87,21 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 	s.limiter = limit.New(s.state)
 	s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log)
 	return err
+}
+
+// emptySpool removes what a process left that was killed between making a spool
+// file and unlinking it. Nothing was promised for it.
+func emptySpool(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "gatepost-*"))
+	if err != nil {
+		return fmt.Errorf("empty spool: %w", err)
+	}
+	for _, path := range left {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("empty spool: %w", err)
+		}
+	}
+	return nil
 }
 
 // measure adds what the stores count themselves to the metrics.

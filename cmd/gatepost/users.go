@@ -16,9 +16,6 @@ import (
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
-// maxPasswordBytes bounds what is read from stdin.
-const maxPasswordBytes = 4096
-
 func newUser(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Mailboxes and their logins", Example: "  gatepost user add alice@example.org"}
 	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a),
@@ -40,16 +37,11 @@ func newUser(a *app) *cobra.Command {
 func newUserAdd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add ADDRESS", Short: "Add a mailbox; the password comes from a prompt or stdin",
-		Example: "  gatepost user add alice@example.org\n  gatepost user add bob@example.org --quota 5GB < password.txt",
+		Example: "  gatepost user add alice@example.org\n  gatepost user add bob@example.org < password.txt",
 		Args:    cobra.ExactArgs(1),
 	}
-	quota := cmd.Flags().String("quota", "", "size such as 5GB; none if absent")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		addr, err := address(args[0])
-		if err != nil {
-			return err
-		}
-		bytes, err := parseQuota(*quota)
 		if err != nil {
 			return err
 		}
@@ -65,11 +57,7 @@ func newUserAdd(a *app) *cobra.Command {
 			return err
 		}
 		return a.withAccounts(cmd, func(s account.Store) error {
-			err := s.AddUser(cmd.Context(), account.User{Addr: addr, Password: hash, Quota: bytes})
-			if err != nil {
-				return fmt.Errorf("user %s: %w", addr, err)
-			}
-			return nil
+			return s.AddUser(cmd.Context(), account.User{Addr: addr, Password: hash})
 		})
 	}
 	return cmd
@@ -89,10 +77,7 @@ func newUserPassword(a *app) *cobra.Command {
 				return err
 			}
 			return a.withAccounts(cmd, func(s account.Store) error {
-				if err := s.SetPassword(cmd.Context(), addr, hash); err != nil {
-					return fmt.Errorf("user %s: %w", addr, err)
-				}
-				return nil
+				return s.SetPassword(cmd.Context(), addr, hash)
 			})
 		},
 	}
@@ -108,10 +93,7 @@ func newUserRemove(a *app) *cobra.Command {
 				return err
 			}
 			return a.withAccounts(cmd, func(s account.Store) error {
-				if err := s.RemoveUser(cmd.Context(), addr); err != nil {
-					return fmt.Errorf("user %s: %w", addr, err)
-				}
-				return nil
+				return s.RemoveUser(cmd.Context(), addr)
 			})
 		},
 	}
@@ -127,10 +109,7 @@ func newUserFlag(a *app, use, short string, set func(account.Store, *cobra.Comma
 				return err
 			}
 			return a.withAccounts(cmd, func(s account.Store) error {
-				if err := set(s, cmd, account.User{Addr: addr}); err != nil {
-					return fmt.Errorf("user %s: %w", addr, err)
-				}
-				return nil
+				return set(s, cmd, account.User{Addr: addr})
 			})
 		},
 	}
@@ -147,7 +126,7 @@ func newUserList(a *app) *cobra.Command {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), all)
+				return printJSON(cmd.OutOrStdout(), list(all))
 			}
 			return printUsers(cmd, all)
 		})
@@ -187,7 +166,7 @@ func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
 	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		pw, err = promptTwice(cmd.ErrOrStderr(), int(f.Fd()), user)
 	} else {
-		pw, err = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), maxPasswordBytes+1)).ReadBytes('\n')
+		pw, err = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), password.MaxBytes+2)).ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
@@ -198,8 +177,8 @@ func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
 		return secret.Value{}, fmt.Errorf("read password: %w", err)
 	case len(pw) == 0:
 		return secret.Value{}, hint(errors.New("no password was given"), "type it at the prompt, or give it as one line on stdin")
-	case len(pw) > maxPasswordBytes:
-		return secret.Value{}, fmt.Errorf("a password has at most %d bytes", maxPasswordBytes)
+	case len(pw) > password.MaxBytes:
+		return secret.Value{}, fmt.Errorf("a password has at most %d bytes", password.MaxBytes)
 	}
 	return password.Hash(password.Default, pw)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -45,7 +46,13 @@ func (g *fakeGuard) Add(_ context.Context, p netip.Prefix, d time.Duration, reas
 	return b, nil
 }
 
-func (g *fakeGuard) Remove(context.Context, netip.Prefix) error { g.bans = nil; return nil }
+func (g *fakeGuard) Remove(context.Context, netip.Prefix) error {
+	if len(g.bans) == 0 {
+		return guard.ErrNotFound
+	}
+	g.bans = nil
+	return nil
+}
 
 type panics struct{ journalStore }
 
@@ -183,6 +190,10 @@ func TestKeysBansLimits(t *testing.T) {
 	if err := c.RemoveBan(ctx, p); err != nil {
 		t.Error(err)
 	}
+	var e *Error
+	if err := c.RemoveBan(ctx, p); !errors.Is(err, guard.ErrNotFound) || !errors.As(err, &e) || e.Status != http.StatusNotFound {
+		t.Errorf("RemoveBan of nothing = %v, want ErrNotFound and 404", err)
+	}
 	if l, err := c.Limits(ctx); err != nil || len(l) != 1 || l[0].Used != 3 {
 		t.Errorf("Limits = %+v, %v", l, err)
 	}
@@ -200,6 +211,13 @@ func TestRefusals(t *testing.T) {
 		var e *Error
 		if err := c.Health(t.Context()); !errors.As(err, &e) || e.Status != http.StatusForbidden {
 			t.Errorf("Health = %v, want 403", err)
+		}
+	})
+	t.Run("a peer without credentials is not root", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		New([]int{0, -1}, Backend{}, discard).serveHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+		if w.Code != http.StatusForbidden {
+			t.Errorf("GET /healthz = %d %s, want 403", w.Code, w.Body)
 		}
 	})
 	t.Run("nobody there", func(t *testing.T) {
@@ -248,5 +266,32 @@ func TestLocal(t *testing.T) {
 	}
 	if d, err := store.Domains(t.Context()); err != nil || len(d) != 1 {
 		t.Errorf("Domains = %v, %v", d, err)
+	}
+}
+
+// TestRequestInHandFinishes: whoever waits for Serve closes the stores next, so
+// it must not return while a request uses them.
+func TestRequestInHandFinishes(t *testing.T) {
+	ln, err := listen.Unix(filepath.Join(t.TempDir(), "admin"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, answer := make(chan struct{}), make(chan struct{})
+	b := Backend{Health: func(context.Context) error { close(asked); <-answer; return nil }}
+	served, healthy := make(chan error, 1), make(chan error, 1)
+	go func() { served <- New([]int{os.Getuid()}, b, discard).Serve(ctx, ln) }()
+	go func() { healthy <- NewClient(ln.Addr().String()).Health(t.Context()) }()
+	<-asked
+	cancel()
+	select {
+	case err := <-served:
+		t.Errorf("Serve() = %v with a request in hand", err)
+		served <- err
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(answer)
+	if err := errors.Join(<-healthy, <-served); err != nil {
+		t.Error(err)
 	}
 }

@@ -61,6 +61,8 @@ var sentinels = map[error]string{
 	account.ErrNotEmpty: "not-empty",
 	account.ErrInvalid:  "invalid",
 	journal.ErrNotFound: "no-story",
+	guard.ErrNotFound:   "no-ban",
+	guard.ErrInvalid:    "bad-ban",
 }
 
 var statusOf = map[string]int{
@@ -70,4 +72,6 @@ var statusOf = map[string]int{
 	"not-empty": http.StatusConflict,
 	"invalid":   http.StatusBadRequest,
 	"no-story":  http.StatusNotFound,
+	"no-ban":    http.StatusNotFound,
+	"bad-ban":   http.StatusBadRequest,
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/guard"
@@ -111,7 +112,7 @@ func (s *Server) keyRoutes(k keyStore, dns txtResolver) {
 	s.handle("GET /v1/keys/test", func(r *http.Request) (any, error) {
 		out := []keys.Report{}
 		for _, key := range k.List() {
-			if d := r.URL.Query().Get("domain"); d != "" && d != key.Domain {
+			if d := r.URL.Query().Get("domain"); d != "" && !strings.EqualFold(d, key.Domain) {
 				continue
 			}
 			report, err := keys.Test(r.Context(), dns, key)
@@ -125,7 +126,7 @@ func (s *Server) keyRoutes(k keyStore, dns txtResolver) {
 	s.handle("GET /v1/keys", func(r *http.Request) (any, error) {
 		out := []Key{}
 		for _, key := range k.List() {
-			if d := r.URL.Query().Get("domain"); d == "" || d == key.Domain {
+			if d := r.URL.Query().Get("domain"); d == "" || strings.EqualFold(d, key.Domain) {
 				out = append(out, describe(key))
 			}
 		}

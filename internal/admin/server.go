@@ -49,20 +49,26 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			cred, err := listen.PeerCred(c)
 			if err != nil {
-				cred.UID = -1
+				return ctx // whoever is unknown is refused
 			}
 			return context.WithValue(ctx, credKey{}, cred)
 		},
 	}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 		defer cancel()
 		if err := srv.Shutdown(end); err != nil {
 			_ = srv.Close()
 		}
 	})
-	defer stop()
-	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	err := srv.Serve(ln)
+	if !stop() {
+		<-ended // net/http's Serve returns as soon as Shutdown begins
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		_ = srv.Close() // nobody has told the requests in hand
 		return fmt.Errorf("serve admin socket: %w", err)
 	}
 	return nil
@@ -79,10 +85,13 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			writeError(w, errors.New("a fault of ours; the log has its stack"))
 		}
 	}()
-	cred, _ := r.Context().Value(credKey{}).(listen.Cred)
-	if !slices.Contains(s.uids, cred.UID) {
-		writeError(w, &Error{Status: http.StatusForbidden,
-			Text: fmt.Sprintf("user id %d may not use the admin socket", cred.UID)})
+	cred, known := r.Context().Value(credKey{}).(listen.Cred)
+	if !known || !slices.Contains(s.uids, cred.UID) {
+		who := "somebody unknown"
+		if known {
+			who = fmt.Sprintf("user id %d", cred.UID)
+		}
+		writeError(w, &Error{Status: http.StatusForbidden, Text: who + " may not use the admin socket"})
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)

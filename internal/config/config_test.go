@@ -106,6 +106,12 @@ func TestDecodeFaults(t *testing.T) {
 			`t.yaml:4:13: policyd.limits[0].rate: "fast" is not a rate such as 200/hour or 30/10m`}},
 		{"validate at its line", "policyd:\n  limits:\n    - rate: 5/1m\n", []string{
 			`t.yaml:3:7: policyd.limits[0].name: a limit needs a name`}},
+		{"what Validate finds beside what can not be read", "strct: true\npolicyd:\n  limits:\n    - rate: fast\n", []string{
+			`t.yaml:1:1: strct: unknown setting, did you mean "strict"?`,
+			`t.yaml:4:7: policyd.limits[0].name: a limit needs a name`,
+			`t.yaml:4:13: policyd.limits[0].rate: "fast" is not a rate such as 200/hour or 30/10m`}},
+		{"nothing but brackets", "hostname: a\nnetworks: " + strings.Repeat("[", 200_000), []string{
+			`t.yaml:2:1: more brackets are open than any setting needs`}},
 		{"number in quotes", `policyd: {max_connections: "7"}`, []string{`t.yaml:1:28: policyd.max_connections: "7" is not a whole number`}},
 		{"yes is no bool", "strict: yes\n", []string{`t.yaml:1:9: strict: "yes" is not true or false`}},
 		{"scalar for a struct", "policyd: 5\n", []string{`t.yaml:1:10: policyd: settings of the form "name: value" are expected here`}},
@@ -132,6 +138,18 @@ func TestDecodeFaults(t *testing.T) {
 	}
 	if err := Decode("t.yaml", make([]byte, MaxFileBytes+1), &s); err == nil {
 		t.Error("a file over the limit was read")
+	}
+}
+
+// TestLoadIsBounded: a device has no size beforehand and no end.
+func TestLoadIsBounded(t *testing.T) {
+	s := defaults()
+	var f *Fault
+	if err := Load("/dev/zero", &s); !errors.As(err, &f) || !strings.Contains(f.Text, "larger than") {
+		t.Errorf("Load(/dev/zero) = %v, want a fault", err)
+	}
+	if err := Load(t.TempDir(), &s); err == nil || errors.As(err, &f) {
+		t.Errorf("Load of a directory = %v, want the error of the system", err)
 	}
 }
 

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/goccy/go-yaml"
@@ -14,23 +17,27 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// MaxFileBytes is the largest configuration file that is read.
-const MaxFileBytes = 1 << 20
+// MaxFileBytes is the largest configuration file that is read. The time of the
+// YAML parser grows with the square of a file without structure.
+const MaxFileBytes = 256 << 10
 
-// maxDepth bounds the nesting of mappings and lists.
-const maxDepth = 20
+const (
+	// maxDepth bounds the nesting of mappings and lists.
+	maxDepth = 20
+	// maxBrackets bounds the brackets that are open at a time, quoted ones
+	// too: the parser takes a minute for a file of nothing else.
+	maxBrackets = 1000
+)
 
 // Load reads the file at path into v, a pointer to a struct that holds the
 // defaults; see Decode.
 func Load(path string, v any) error {
-	st, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	if st.Size() > MaxFileBytes {
-		return &Fault{File: path, Text: fmt.Sprintf("the file is larger than %d bytes", MaxFileBytes)}
-	}
-	data, err := os.ReadFile(path)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1)) // it may be a pipe or a device
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
@@ -40,10 +47,14 @@ func Load(path string, v any) error {
 // Decode reads data into v, a pointer to a struct that holds the defaults, and
 // then calls v's Validate, if it has one. name is the file's name for faults.
 // All faults are reported at once, joined, each a *Fault; v is then of no use.
+// Validate sees the defaults of settings that could not be read.
 // Settings that are absent keep their defaults; lists and maps are replaced.
 func Decode(name string, data []byte, v any) error {
 	if len(data) > MaxFileBytes {
 		return &Fault{File: name, Text: fmt.Sprintf("the file is larger than %d bytes", MaxFileBytes)}
+	}
+	if line := tooDeep(data); line > 0 {
+		return &Fault{File: name, Line: line, Column: 1, Text: "more brackets are open than any setting needs"}
 	}
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -61,10 +72,45 @@ func Decode(name string, data []byte, v any) error {
 		}
 		d.value("", doc.Body, reflect.ValueOf(v).Elem(), 0)
 	}
-	if w, ok := v.(interface{ Validate() error }); ok && len(d.faults) == 0 {
+	if w, ok := v.(interface{ Validate() error }); ok {
 		d.place(w.Validate())
 	}
-	return errors.Join(d.faults...)
+	return errors.Join(inOrder(d.faults)...)
+}
+
+// inOrder sorts faults by their place in the file; those without come first.
+func inOrder(faults []error) []error {
+	place := func(err error) (line, column int) {
+		var f *Fault
+		if errors.As(err, &f) {
+			return f.Line, f.Column
+		}
+		return 0, 0
+	}
+	slices.SortStableFunc(faults, func(a, b error) int {
+		la, ca := place(a)
+		lb, cb := place(b)
+		return cmp.Or(cmp.Compare(la, lb), cmp.Compare(ca, cb))
+	})
+	return faults
+}
+
+// tooDeep returns the line on which more than maxBrackets are open, or 0.
+func tooDeep(data []byte) int {
+	open, line := 0, 1
+	for _, c := range data {
+		switch c {
+		case '\n':
+			line++
+		case '[', '{':
+			if open++; open > maxBrackets {
+				return line
+			}
+		case ']', '}':
+			open = max(open-1, 0)
+		}
+	}
+	return 0
 }
 
 // Under puts prefix before the key of every fault in err, which is what a
@@ -148,12 +194,23 @@ func start(n ast.Node) *token.Position {
 }
 
 // place adds the faults of a Validate, at the lines of their keys. A fault of
-// a key that the file does not hold stands at the nearest one above it.
+// a key that the file does not hold stands at the nearest one above it. One of
+// a key that could not be read is left out: its cause is told already.
 func (d *decoder) place(err error) {
+	told := map[string]bool{}
+	for _, e := range d.faults {
+		var f *Fault
+		if errors.As(e, &f) {
+			told[f.Key] = true
+		}
+	}
 	for _, e := range flatten(err) {
 		var f *Fault
 		if !errors.As(e, &f) {
 			f = &Fault{Text: e.Error()}
+		}
+		if f.Key != "" && told[f.Key] {
+			continue
 		}
 		g := *f
 		g.File = d.file

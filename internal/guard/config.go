@@ -37,7 +37,7 @@ func Default() Config {
 			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
 			{Prefix: netip.MustParsePrefix("::1/128")},
 		},
-		MaxNetworks: 100_000,
+		MaxNetworks: 50_000,
 	}
 }
 

@@ -84,26 +84,26 @@ func (r *Record) clean() Record {
 	}
 	c.MessageID = bareID(c.MessageID)
 	c.ClientAddr = c.ClientAddr.Unmap().WithZone("")
-	c.RcptTo = nil
-	for _, s := range r.RcptTo {
-		c.RcptTo = append(c.RcptTo, printable(s, MaxTextBytes))
-	}
-	c.Facts = nil
-	for _, f := range r.Facts {
-		c.Facts = append(c.Facts, Fact{printable(f.Key, 40), printable(f.Value, MaxTextBytes)})
-	}
-	c.Lines = nil
-	for _, l := range r.Lines {
-		k := verdict.Line{
-			Name: printable(l.Name, 100), Group: printable(l.Group, 100),
-			Score: l.Score, Text: printable(l.Text, MaxTextBytes),
-		}
-		for _, o := range l.Options[:min(len(l.Options), maxOptions)] {
-			k.Options = append(k.Options, printable(o, 200))
-		}
-		c.Lines = append(c.Lines, k)
-	}
+	c.RcptTo = each(r.RcptTo, func(s string) string { return printable(s, MaxTextBytes) })
+	c.Facts = each(r.Facts, func(f Fact) Fact { return Fact{printable(f.Key, 40), printable(f.Value, MaxTextBytes)} })
+	c.Lines = each(r.Lines, func(l verdict.Line) verdict.Line {
+		l.Name, l.Group, l.Text = printable(l.Name, 100), printable(l.Group, 100), printable(l.Text, MaxTextBytes)
+		l.Options = each(l.Options[:min(len(l.Options), maxOptions)], func(o string) string { return printable(o, 200) })
+		return l
+	})
 	return c
+}
+
+// each returns a list of what fn makes of each item, nil for none.
+func each[T any](list []T, fn func(T) T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]T, len(list))
+	for i, v := range list {
+		out[i] = fn(v)
+	}
+	return out
 }
 
 // bareID returns a Message-ID without blanks and angle brackets, so that it is

@@ -4,10 +4,11 @@
 // aside, at the start or while it is open.
 //
 // Record puts into a bounded queue, and one goroutine writes to SQLite every
-// 200 ms. When the queue is three quarters full, only refusals and bans still
-// get in. Records are kept for Config.Days and while the file is below
-// Config.Bytes, which is looked at once a minute. The last second before a power
-// cut may be lost.
+// 200 ms, or as soon as an eighth of the queue is full. When it is three
+// quarters full, only refusals and bans still get in. Records are kept for
+// Config.Days and while the file is below Config.Bytes, which is looked at once
+// a minute; up to a sixteenth more of the file may be free pages. The last
+// second before a power cut may be lost.
 //
 // Story joins records so:
 //

@@ -27,6 +27,8 @@ const (
 	// queueRecords and queueBytes bound what waits to be written.
 	queueRecords = 8192
 	queueBytes   = 16 << 20
+	// hurryAt is how many records the writer is woken for.
+	hurryAt = queueRecords / 8
 	// reserve is the part of both that only refusals and bans may use.
 	reserve = 4 // a quarter
 )
@@ -49,6 +51,7 @@ type Journal struct {
 	dropped atomic.Uint64
 	closed  atomic.Bool
 
+	hurry chan struct{} // the writer is not to wait for its next tick
 	flush chan chan error
 	stop  chan struct{}
 	done  chan struct{} // closed when the writer has ended
@@ -62,6 +65,7 @@ func Open(ctx context.Context, path string, cfg Config, log *slog.Logger) (*Jour
 		path:  path,
 		log:   log,
 		queue: make(chan queued, queueRecords),
+		hurry: make(chan struct{}, 1),
 		flush: make(chan chan error),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
@@ -114,6 +118,12 @@ func (j *Journal) Record(r Record) {
 	if j.waiting.Add(size) <= bytes && len(j.queue) < records && !j.closed.Load() {
 		select {
 		case j.queue <- queued{&r, size}:
+			if len(j.queue) >= hurryAt {
+				select {
+				case j.hurry <- struct{}{}:
+				default: // it knows
+				}
+			}
 			return
 		default: // full after all
 		}

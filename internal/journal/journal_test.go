@@ -95,6 +95,52 @@ func TestWrittenWithinBatchTime(t *testing.T) {
 	})
 }
 
+// A queue that fills up is written before its time.
+func TestWrittenInAHurry(t *testing.T) {
+	inBubble(t, Default(), func(t *testing.T, j *Journal, _ *logBuffer) {
+		for range 5 {
+			for i := range queueRecords / 2 {
+				j.Record(deliver(fmt.Sprint("Q", i), "a@example.org"))
+			}
+			synctest.Wait()
+		}
+		if n := stored(t, j); n+j.Queued() != 5*queueRecords/2 || j.Queued() >= hurryAt {
+			t.Errorf("%d records are in the file, %d wait, %d dropped", n, j.Queued(), j.Dropped())
+		}
+	})
+}
+
+// The index of clients is in pieces, each of which a query has to name.
+func TestClientUsesItsIndex(t *testing.T) {
+	j := openJournal(t, filepath.Join(t.TempDir(), "journal.db"))
+	const records = 10_000 // two pieces
+	for i := range records {
+		r := deliver(fmt.Sprint("Q", i), "a@example.org")
+		r.Time, r.ClientAddr = noon.Add(time.Duration(i)*time.Second), laptop
+		if i%1000 == 0 {
+			r.ClientAddr = stranger
+			if err := j.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.Record(r)
+	}
+	all, err := j.Client(t.Context(), netip.PrefixFrom(stranger, 32), noon)
+	if err != nil || len(all) != records/1000 || all[0].QueueID != "Q0" || all[9].QueueID != "Q9000" {
+		t.Errorf("Client() = %d records, %v", len(all), err)
+	}
+	late, err := j.Client(t.Context(), netip.PrefixFrom(laptop, 24), noon)
+	if err != nil || len(late) != maxRead || late[maxRead-1].QueueID != fmt.Sprint("Q", records-1) {
+		t.Errorf("Client() of many = %d records, %v", len(late), err)
+	}
+	var plan string
+	err = j.db.Load().Reader.QueryRow("EXPLAIN QUERY PLAN SELECT record FROM records WHERE "+inPieces+
+		" AND client BETWEEN x'00' AND x'01' AND time BETWEEN 1 AND 2").Scan(new(int), new(int), new(int), &plan)
+	if err != nil || !strings.Contains(plan, "USING INDEX records_client (<expr>=? AND client>? AND client<?)") {
+		t.Errorf("the plan is %q, %v", plan, err)
+	}
+}
+
 // noWriter returns a journal that nobody empties.
 func noWriter() *Journal {
 	cfg := Default()
@@ -198,7 +244,7 @@ func TestKeptByBytes(t *testing.T) {
 		}
 		time.Sleep(2 * trimEvery)
 		synctest.Wait()
-		used, err := usedBytes(t.Context(), j.db.Load().Writer)
+		used, _, err := fileBytes(t.Context(), j.db.Load().Writer)
 		if err != nil || used > minBytes || used < minBytes*6/10 {
 			t.Errorf("%d bytes are used, %v, want at most %d", used, err, minBytes)
 		}
@@ -360,40 +406,4 @@ func TestConfigValidate(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "days") || !strings.Contains(err.Error(), "bytes") {
 		t.Errorf("Validate() = %v, want both faults", err)
 	}
-}
-
-func BenchmarkRecord(b *testing.B) {
-	r := inbound().Steps[1].Record
-	b.Run("Record", func(b *testing.B) {
-		j := noWriter()
-		b.ReportAllocs()
-		for b.Loop() {
-			j.Record(r)
-			j.waiting.Add(-(<-j.queue).size)
-		}
-	})
-	b.Run("through to the file", func(b *testing.B) {
-		j, err := Open(b.Context(), filepath.Join(b.TempDir(), "journal.db"), Default(), slog.New(slog.DiscardHandler))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer j.Close()
-		b.ReportAllocs()
-		i := 0
-		for b.Loop() {
-			if i++; i%500 == 0 {
-				if err := j.Flush(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-			}
-			r.QueueID = fmt.Sprint("4cBq", i)
-			j.Record(r)
-		}
-		if err := j.Flush(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		if n := j.Dropped(); n > 0 {
-			b.Errorf("dropped %d", n)
-		}
-	})
 }

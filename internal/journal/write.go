@@ -3,12 +3,13 @@ package journal
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/sqlite"
@@ -16,7 +17,10 @@ import (
 
 const (
 	// batchRecords is how many records share a transaction at most.
-	batchRecords = 500
+	batchRecords = 1000
+	// groupRecords is how many records one statement inserts: each statement
+	// costs as much as two records.
+	groupRecords = 16
 	// batchEvery is how long a record waits for others.
 	batchEvery = 200 * time.Millisecond
 	// retryEvery is how long writing rests after an error.
@@ -27,6 +31,8 @@ const (
 	// transactions there are between two batches.
 	trimRecords = 500
 	trimRounds  = 8
+	// maxFree is the part of the file that may be free pages.
+	maxFree = 16 // a sixteenth
 	// logEvery is how often a failing disk and drops are logged.
 	logEvery = time.Minute
 )
@@ -38,6 +44,10 @@ func (j *Journal) write() {
 	tick := time.NewTicker(batchEvery)
 	defer tick.Stop()
 	for {
+		hurry := j.hurry
+		if !w.retry.IsZero() {
+			hurry = nil // after an error the queue may well be full
+		}
 		select {
 		case answer := <-j.flush:
 			answer <- w.drain()
@@ -45,6 +55,10 @@ func (j *Journal) write() {
 		case <-j.stop:
 			j.last = w.drain()
 			return
+		case <-hurry:
+			if len(j.queue) < hurryAt { // it was for records already written
+				continue
+			}
 		case <-tick.C:
 		}
 		now := time.Now()
@@ -56,6 +70,7 @@ func (j *Journal) write() {
 			w.report(err, now)
 			continue
 		}
+		w.retry = time.Time{}
 		w.report(nil, now)
 		for range trimRounds {
 			if now.Sub(w.trimmed) < trimEvery {
@@ -75,7 +90,7 @@ type writer struct {
 	*Journal
 	batch   []queued  // not written yet
 	lost    bool      // the file is closed, and has to be opened again
-	retry   time.Time // not before then, after an error
+	retry   time.Time // not before then, after an error; else zero
 	trimmed time.Time
 	logged  time.Time
 	told    uint64 // drops that the log knows of
@@ -135,47 +150,42 @@ func (w *writer) reopen(batch []queued) error {
 	return insert(db, batch)
 }
 
+// insert writes a batch in one transaction, groupRecords with each statement.
+// With OR FAIL a statement keeps no copy of each page that it changes, to undo
+// itself alone: the transaction is undone anyway.
 func insert(db *sqlite.DB, batch []queued) error {
 	ctx := context.Background()
+	const columns = 5
+	insertOf := func(records int) string {
+		return "INSERT OR FAIL INTO records (time, queue_id, message_id, client, record) VALUES (?, ?, ?, ?, ?)" +
+			strings.Repeat(", (?, ?, ?, ?, ?)", records-1)
+	}
 	return sqlite.Tx(ctx, db.Writer, func(tx *sql.Tx) error {
-		stmt, err := tx.PrepareContext(ctx,
-			"INSERT INTO records (time, queue_id, message_id, client, record) VALUES (?, ?, ?, ?, ?)")
+		full, err := tx.PrepareContext(ctx, insertOf(groupRecords))
 		if err != nil {
 			return err
 		}
-		defer stmt.Close()
-		for _, q := range batch {
-			r := q.clean()
-			b, err := encode(r)
-			if err != nil {
-				return err
+		defer full.Close()
+		var buf []byte
+		args := make([]any, 0, groupRecords*columns)
+		for group := range slices.Chunk(batch, groupRecords) {
+			args = args[:0]
+			for _, q := range group {
+				r := q.clean()
+				buf = appendRecord(buf[:0], &r)
+				args = append(args, r.Time.UnixMicro(), r.QueueID, r.MessageID, clientKey(r.ClientAddr), string(buf))
 			}
-			_, err = stmt.ExecContext(ctx, r.Time.UnixMicro(), r.QueueID, r.MessageID, clientKey(r.ClientAddr), b)
+			if len(group) == groupRecords {
+				_, err = full.ExecContext(ctx, args...)
+			} else {
+				_, err = tx.ExecContext(ctx, insertOf(len(group)), args...)
+			}
 			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-// encode writes r as JSON. A score that JSON does not have becomes 0, so that
-// one bad record can not stop the others.
-func encode(r Record) (string, error) {
-	finite := func(f *float64) {
-		if math.IsNaN(*f) || math.IsInf(*f, 0) {
-			*f = 0
-		}
-	}
-	finite(&r.Score)
-	for i := range r.Lines {
-		finite(&r.Lines[i].Score)
-	}
-	if y := r.Time.Year(); y < 1 || y > 9999 {
-		r.Time = time.Unix(0, 0)
-	}
-	b, err := json.Marshal(r)
-	return string(b), err
 }
 
 // clientKey returns the 16 bytes by which an address is found, nil for none.
@@ -209,7 +219,7 @@ func (w *writer) report(err error, now time.Time) {
 // there may be more.
 func (j *Journal) trim(now time.Time) (more bool, err error) {
 	cfg, db, ctx := *j.cfg.Load(), j.db.Load(), context.Background()
-	used, err := usedBytes(ctx, db.Writer)
+	used, free, err := fileBytes(ctx, db.Writer)
 	if err != nil {
 		return false, err
 	}
@@ -227,16 +237,20 @@ func (j *Journal) trim(now time.Time) (more bool, err error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", trimRecords)); err != nil {
-		return false, err
+	// New records take the free pages. To give them back costs as much as to
+	// remove the records, so a few stay.
+	if free > used/maxFree {
+		if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", trimRecords)); err != nil {
+			return false, err
+		}
 	}
 	return n == trimRecords || oldest == math.MaxInt64, nil
 }
 
-// usedBytes is the size of the database without its free pages.
-func usedBytes(ctx context.Context, db *sql.DB) (int64, error) {
-	var pages, free, size int64
-	err := db.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
+// fileBytes returns the size of the pages in use, and of the free ones.
+func fileBytes(ctx context.Context, db *sql.DB) (used, free int64, err error) {
+	var pages, size int64
+	err = db.QueryRowContext(ctx, `SELECT page_count, freelist_count, page_size
 		FROM pragma_page_count, pragma_freelist_count, pragma_page_size`).Scan(&pages, &free, &size)
-	return (pages - free) * size, err
+	return (pages - free) * size, free * size, err
 }

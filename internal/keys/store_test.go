@@ -206,10 +206,10 @@ func TestOpenTellsEveryFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := filepath.Join(dir, "open.example")
-	if err := os.Mkdir(open, 0o777); err != nil {
+	if err := os.Mkdir(open, 0o770); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(open, 0o777); err != nil {
+	if err := os.Chmod(open, 0o770); err != nil {
 		t.Fatal(err)
 	}
 
@@ -225,7 +225,7 @@ func TestOpenTellsEveryFault(t *testing.T) {
 		"UP.example: domain is not in lower case (mend it with: mv ",
 		"with space: not the name of a domain", "example.org/UP.pem: not the name of a selector", "plainfile: not the name of a domain",
 		"dir.pem: not a regular file",
-		open + ": mode 0777 lets others put keys here (mend it with: chmod 0700 " + open + ")",
+		open + ": mode 0770 lets others put keys here (mend it with: chmod 0700 " + open + ")",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Reload lacks %q in\n%v", want, err)

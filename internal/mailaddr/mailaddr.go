@@ -1,6 +1,6 @@
 // Package mailaddr reads and writes the addresses of the SMTP envelope
-// (RFC 5321 §4.1.2, with UTF-8 as of RFC 6531 §3.3). It does not read header
-// fields.
+// (RFC 5321 §4.1.2, with UTF-8 as of RFC 6531 §3.3), and reads those of header
+// fields (RFC 5322 §3.4).
 package mailaddr
 
 import (

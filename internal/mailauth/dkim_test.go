@@ -61,11 +61,12 @@ func (k testKeys) zone(t testing.TB) *fakeDNS {
 	ed := "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(k.ed.Public().(ed25519.PublicKey))
 	full := rsaRecord(t, &k.rsa2048.PublicKey)
 	short := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
+	long := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), maxKeyBits, 1), E: 65537}
 	records := map[string][]string{
 		"r": {full}, "r1024": {rsaRecord(t, &k.rsa1024.PublicKey)}, "e": {ed},
 		"pkcs1":   {"p=" + base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(&k.rsa2048.PublicKey))},
 		"testing": {full + "; t=y"}, "strict": {full + "; t=y : s"}, "revoked": {"v=DKIM1; p="}, "two": {full, full},
-		"garbage": {"hello"}, "short": {rsaRecord(t, short)}, "other": {rsaRecord(t, &k.rsa1024.PublicKey)},
+		"garbage": {"hello"}, "short": {rsaRecord(t, short)}, "long": {rsaRecord(t, long)}, "other": {rsaRecord(t, &k.rsa1024.PublicKey)},
 	}
 	dns := &fakeDNS{txt: make(map[string][]string), ill: map[string]bool{"ill._domainkey.d.example": true}}
 	for s, txt := range records {
@@ -135,6 +136,7 @@ func TestDKIM(t *testing.T) {
 		{"two keys", sign(t, mail+body, "two", r), authres.PermError, "more than one key record"},
 		{"garbage for a key", sign(t, mail+body, "garbage", r), authres.PermError, "signature or key cannot be used"},
 		{"RSA 512", sign(t, mail+body, "short", r), authres.PermError, "key is too short"},
+		{"RSA 8193", sign(t, mail+body, "long", r), authres.PermError, "key is too long"},
 		{"rsa-sha1", strings.Replace(signed, "rsa-sha256", "rsa-sha1", 1), authres.PermError, "rsa-sha1 is not accepted"},
 		{"l=", strings.Replace(signed, " d=d.example", " l=5; d=d.example", 1), authres.Policy, "only a part of the body is signed"},
 		{"expired before it was made", sign(t, mail+body, "r", r, func(o *dkim.SignOptions) { o.Expiration = time.Unix(1e9, 0) }), authres.PermError, "signature expired before it was made"},

@@ -15,9 +15,9 @@
 //
 // DKIM signatures are verified by go-msgauth, one call for each signature,
 // behind bounds of ours: the first 8 signatures, 200 names in h=, 1,000 header
-// fields, and an end to runs of empty lines, on which its simple
-// canonicalization would spend quadratic time. Each signature reads the body
-// for itself. Signatures with l= are "policy". What it does not do: i= and d=
+// fields, RSA keys of 8192 bits, and an end to runs of empty lines, on which its
+// simple canonicalization would spend quadratic time. Each signature reads the
+// body for itself. Signatures with l= are "policy". What it does not do: i= and d=
 // must agree in upper and lower case; quoted-printable in i= is not decoded;
 // U-labels in d= and s= (RFC 8616) are permerror; a tag whose value holds "b="
 // is read as if that were the signature (the result is then fail); a signature

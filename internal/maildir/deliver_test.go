@@ -12,9 +12,11 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/reply"
+	"golang.org/x/sys/unix"
 )
 
 var alice = mailaddr.Address{LocalPart: "alice", Domain: "example.org"}
@@ -224,5 +226,38 @@ func TestMailboxRemovedWhileWeRun(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(root, "example.org")); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What stands where maildirfolder belongs is not opened: a FIFO would hold the
+// delivery for ever.
+func TestOddMaildirfolderIsNotOpened(t *testing.T) {
+	for name, plant := range map[string]func(path string) error{
+		"FIFO": func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"link": func(path string) error { return os.Symlink("/nowhere", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			dir := filepath.Join(root, "example.org/alice/Maildir/.Junk")
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := plant(filepath.Join(dir, "maildirfolder")); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: strings.NewReader("x")})
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Errorf("Deliver = %v", err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("Deliver still waits")
+			}
+		})
 	}
 }

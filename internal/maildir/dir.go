@@ -114,9 +114,13 @@ func (c *chain) openDir(dirfd int, name string) (int, error) {
 	return fd, nil
 }
 
-// touch makes an empty file in the folder, if it is missing.
+// touch makes an empty file in the folder, if nothing of that name is there:
+// to open what is could wait for ever, if it is a FIFO.
 func (c *chain) touch(name string) error {
-	fd, err := c.sys.open(c.last(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW, fileMode)
+	fd, err := c.sys.open(c.last(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, fileMode)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("make %s: %w", name, err)
 	}

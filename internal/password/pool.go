@@ -176,6 +176,14 @@ func (p *Pool) promise(ctx context.Context, c class) (time.Duration, error) {
 	return work, nil
 }
 
+// Pending returns the work that waits or is under way, as one processor would
+// take it.
+func (p *Pool) Pending() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pending
+}
+
 func (p *Pool) settle(work time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

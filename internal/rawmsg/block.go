@@ -35,9 +35,10 @@ func (s *scanner) headerBlock(p *Part, pos int) int {
 // field takes one field in: raw, with its colon there, at the offset at of its
 // block.
 func (s *scanner) field(p *Part, seen *contentFields, raw []byte, colon, at int) {
-	m := s.m
+	m, root := s.m, p == s.m.Root
 	if at+len(raw) > s.lim.HeaderBytes {
 		m.hit(HeaderBytes)
+		m.HeaderCut = m.HeaderCut || root
 		if at >= s.lim.HeaderBytes {
 			return
 		}
@@ -45,6 +46,7 @@ func (s *scanner) field(p *Part, seen *contentFields, raw []byte, colon, at int)
 	f := Field{Raw: raw}
 	if len(raw) > s.lim.FieldBytes {
 		m.hit(FieldBytes)
+		m.HeaderCut = m.HeaderCut || root
 		f.Raw, f.Cut = raw[:max(s.lim.FieldBytes, colon+1)], true
 	}
 	name := bytes.TrimRight(raw[:colon], " \t")
@@ -53,11 +55,12 @@ func (s *scanner) field(p *Part, seen *contentFields, raw []byte, colon, at int)
 	if len(name) > 8 && strings.EqualFold(string(name[:8]), "content-") {
 		seen.take(string(name[8:]), f.Value)
 	}
-	if p != m.Root {
+	if !root {
 		return
 	}
 	if len(m.Fields) >= s.lim.Fields {
 		m.hit(Fields)
+		m.HeaderCut = true
 		return
 	}
 	f.Name = string(name)

@@ -128,6 +128,8 @@ type Message struct {
 	Fields []Field
 	// HeaderEnd is the offset of the first body byte.
 	HeaderEnd int
+	// HeaderCut says that Fields lacks a field, or a part of one.
+	HeaderCut bool
 	// Root is the message itself as a part; never nil.
 	Root *Part
 	// Hit lists the limits that were hit, each once: facts, not errors.

@@ -175,6 +175,9 @@ func TestLimits(t *testing.T) {
 			if !slices.Equal(m.Hit, tc.hit) || len(m.Fields) != tc.fields || tree(m.Root) != tc.want {
 				t.Errorf("Scan(%q) = hit %v, %d fields, %s, want %v, %d, %s", tc.in, m.Hit, len(m.Fields), tree(m.Root), tc.hit, tc.fields, tc.want)
 			}
+			if m.HeaderCut != (tc.hit != nil) {
+				t.Errorf("Scan(%q): HeaderCut %v", tc.in, m.HeaderCut)
+			}
 			for _, f := range m.Fields {
 				if len(f.Raw) > lim.FieldBytes {
 					t.Errorf("field %s of %d bytes", f.Name, len(f.Raw))
@@ -191,10 +194,11 @@ func TestLimits(t *testing.T) {
 		{"many parts", mixed + strings.Repeat("--b\n\nx\n", 5), []Limit{Parts}, "multipart/mixed[text/plain text/plain]"},
 		{"deep", mixed + "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nx\n--b\n\ny", []Limit{Depth}, "multipart/mixed[multipart/mixed text/plain]"},
 		{"many parameters", "Content-Type: text/html; a=1; b=2; c=3\n\n", []Limit{Params}, "text/html"},
+		{"long header of a part", mixed + "--b\nA: " + strings.Repeat("x", 100) + "\n\nx\n", []Limit{HeaderBytes}, "multipart/mixed[text/plain]"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := Scan([]byte(tc.in), lim)
-			if !slices.Equal(m.Hit, tc.hit) || tree(m.Root) != tc.want {
+			if !slices.Equal(m.Hit, tc.hit) || tree(m.Root) != tc.want || m.HeaderCut {
 				t.Errorf("Scan(%q) = hit %v, %s, want %v, %s", tc.in, m.Hit, tree(m.Root), tc.hit, tc.want)
 			}
 		})

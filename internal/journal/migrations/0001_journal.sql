@@ -10,4 +10,7 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_queue_id ON records (queue_id) WHERE queue_id <> '';
 CREATE INDEX records_message_id ON records (message_id) WHERE message_id <> '';
-CREATE INDEX records_client ON records (client, time) WHERE client IS NOT NULL;
+-- Each 8192 records have a piece of their own in the index of clients. What
+-- comes in, and what goes, then changes the few pages of one piece, and not a
+-- page for each client anywhere in a large file.
+CREATE INDEX records_client ON records (id >> 13, client, time) WHERE client IS NOT NULL;

@@ -26,6 +26,8 @@ func TestParse(t *testing.T) {
 			map[string]figures{"BenchmarkA/4KB/1-rsa": {NsPerOp: 5}, "BenchmarkB/x-2": {NsPerOp: 6}}},
 		{"suffix once", 2, "BenchmarkB/x-2-2 10 6 ns/op\n", map[string]figures{"BenchmarkB/x-2": {NsPerOp: 6}}},
 		{"another number is no suffix", 2, "BenchmarkB/x-16-2 10 6 ns/op\n", map[string]figures{"BenchmarkB/x-16": {NsPerOp: 6}}},
+		{"with -v", 2, "=== RUN   x\nBenchmarkA\nBenchmarkA-2 10 5 ns/op\nBenchmarkA/b\nBenchmarkA/b-2 10 6 ns/op\n",
+			map[string]figures{"BenchmarkA": {NsPerOp: 5}, "BenchmarkA/b": {NsPerOp: 6}}},
 		{"skipped", 2, "--- SKIP: BenchmarkA\n    a_test.go:3: not there\nPASS\n", nil},
 		{"failed", 2, "BenchmarkA-2 \t--- FAIL: BenchmarkA-2\n    a_test.go:3: broken\nFAIL\n", nil},
 		{"a log line in between", 2, "BenchmarkA-2   \t2026/11/20 09:00:00 INFO x\n  10\t 5 ns/op\n", nil},
@@ -128,7 +130,7 @@ func TestPackages(t *testing.T) {
 func TestWriters(t *testing.T) {
 	m := machine{System: "Debian", CPUs: 2, Go: "go1.26", Date: "2026-11-20", Benchtime: time.Second, Rounds: 3, Load: "0.10"}
 	all := []result{{Work: "a", PerSecond: 1, NsPerOp: 1e9}}
-	const line = "Debian, 2 CPUs, go1.26, 2026-11-20; 3 rounds of 1s; load 0.10 before the run."
+	const line = "Debian, 2 CPUs, go1.26, 2026-11-20; rounds: 3 of 1s; load 0.10 before the run."
 	for name, tc := range map[string]struct {
 		write func(*bytes.Buffer) error
 		want  []string

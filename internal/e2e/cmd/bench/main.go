@@ -40,9 +40,15 @@ func main() {
 	markdown := flag.Bool("markdown", false, "print what docs/benchmarks.md keeps")
 	flag.Parse()
 	var err error
-	if o.wanted, err = regexp.Compile(*only); err != nil || o.rounds < 1 || o.benchtime <= 0 || flag.NArg() > 0 || *asJSON && *markdown {
-		flag.Usage()
-		os.Exit(2)
+	switch o.wanted, err = regexp.Compile(*only); {
+	case err != nil:
+		misuse("-work: " + err.Error())
+	case o.rounds < 1 || o.benchtime <= 0:
+		misuse("-rounds and -benchtime have to be above zero")
+	case flag.NArg() > 0:
+		misuse("there are no arguments, only options")
+	case *asJSON && *markdown:
+		misuse("-json and -markdown are two forms of one output")
 	}
 	write := writeTable
 	switch {
@@ -58,6 +64,13 @@ func main() {
 		stop()
 		os.Exit(1)
 	}
+}
+
+// misuse ends a call that cannot be meant.
+func misuse(text string) {
+	fmt.Fprintln(os.Stderr, "bench: error:", text)
+	flag.Usage()
+	os.Exit(2)
 }
 
 // run measures and prints. The error holds every benchmark that did not run;
@@ -104,7 +117,7 @@ func packages(wanted *regexp.Regexp) (groups [][]work) {
 // measure runs the benchmarks of one package, o.rounds times. It returns the
 // figures of each round, and on trouble the last output. One process for each
 // round puts a work and what it is held against close together in time, which
-// -count does not.
+// -count does not; -v makes a benchmark say why it is skipped.
 func measure(ctx context.Context, o options, group []work) (rounds []map[string]figures, out string, err error) {
 	var names []string
 	for _, w := range group {
@@ -112,7 +125,7 @@ func measure(ctx context.Context, o options, group []work) (rounds []map[string]
 	}
 	for round := range o.rounds {
 		fmt.Fprintf(os.Stderr, "bench: %s, round %d of %d\n", group[0].Package, round+1, o.rounds)
-		cmd := exec.CommandContext(ctx, o.goTool, "test", "-run", "^$", "-bench", pattern(names), "-benchmem",
+		cmd := exec.CommandContext(ctx, o.goTool, "test", "-v", "-run", "^$", "-bench", pattern(names), "-benchmem",
 			"-benchtime", o.benchtime.String(), module+group[0].Package)
 		b, failed := cmd.CombinedOutput()
 		found := parse(string(b), runtime.GOMAXPROCS(0))
@@ -180,7 +193,7 @@ func (m machine) line() string {
 	if m.Processor != "" {
 		s += " (" + m.Processor + ")"
 	}
-	s += fmt.Sprintf(", %s, %s; %d rounds of %s", m.Go, m.Date, m.Rounds, m.Benchtime)
+	s += fmt.Sprintf(", %s, %s; rounds: %d of %s", m.Go, m.Date, m.Rounds, m.Benchtime)
 	if m.Load != "" {
 		s += "; load " + m.Load + " before the run"
 	}
