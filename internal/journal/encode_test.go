@@ -68,7 +68,7 @@ func TestAppendRecord(t *testing.T) {
 func FuzzAppendRecord(f *testing.F) {
 	f.Add("Q1", "<a@b>", "helo", "plain", 1.5)
 	f.Add("\"", `\`, "\xff\x00\x1b[2J", "\u202e\u2028\ufffd\U0001f600", math.MaxFloat64)
-	f.Add("", "", "", "", -0.0)
+	f.Add("", "", "", "", math.Copysign(0, -1))
 	f.Fuzz(func(t *testing.T, id, mid, helo, text string, score float64) {
 		if math.IsNaN(score) || math.IsInf(score, 0) {
 			score = 0
