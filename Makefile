@@ -16,7 +16,7 @@ E2E     := ./internal/e2e/...
 export GOFLAGS ?= -mod=readonly
 
 .DEFAULT_GOAL := check
-.PHONY: check test lint layers unit e2e demo build fuzz bench generate install deps
+.PHONY: check test lint layers unit e2e demo build fuzz bench conformance generate install deps
 
 check: lint layers unit
 
@@ -67,6 +67,13 @@ fuzz:
 # counts is the ratio (docs/benchmarks.md).
 bench:
 	@$(GO) run ./internal/e2e/cmd/bench -go $(GO)
+
+# A line a public suite, "name: passed/total", and one for each case that does
+# not pass, with its reason.
+conformance:
+	@out=$$(mktemp); trap 'rm -f $$out' EXIT; \
+	$(GO) test -count=1 -v -run Conformance ./internal/mailauth/... ./internal/publicsuffix/... >$$out 2>&1 || { cat $$out; exit 1; }; \
+	sed -n 's/^conformance: //p' $$out
 
 generate:
 	$(GO) generate ./...

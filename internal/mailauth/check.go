@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/spf"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
 )
@@ -50,6 +51,8 @@ type Checker struct {
 	res dnsResolver
 	cfg Config
 	log *slog.Logger
+	// spfChecker asks res as well.
+	spfChecker *spf.Checker
 	// now is time.Now outside of tests.
 	now func() time.Time
 }
@@ -59,7 +62,7 @@ func New(res dnsResolver, cfg Config, log *slog.Logger) (*Checker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Checker{res: res, cfg: cfg, log: log, now: time.Now}, nil
+	return &Checker{res: res, cfg: cfg, log: log, spfChecker: spf.New(res, ""), now: time.Now}, nil
 }
 
 // Check runs all checks at once and returns when the last one is done, at the

@@ -183,7 +183,7 @@ func TestSPF(t *testing.T) {
 		},
 		ip: map[string][]string{
 			"a.example": {"192.0.2.1", "2001:db8::1"}, "mx1.mx.example": {"192.0.2.1"}, "bob.1.2.0.192.exists.example": {"127.0.0.2"},
-			"host.ptr.example": {"192.0.2.1"}, "postmaster.l.example": {"127.0.0.2"},
+			"host.ptr.example": {"192.0.2.1"}, "a@b.l.example": {"127.0.0.2"},
 		},
 		mx:  map[string][]string{"mx.example": {"mx0.mx.example", "mx1.mx.example"}, "manymx.example": many},
 		ptr: map[string][]string{"192.0.2.1": {"host.ptr.example"}},
@@ -224,7 +224,7 @@ func TestSPF(t *testing.T) {
 		{"local part only", client, "", "<postmaster>", authres.None, ""},
 		{"one label", client, "", "<bob@localhost>", authres.None, ""},
 		{"quoted at sign does not move the domain", client, "", `<"bob@pass.example"@fail.example>`, authres.Fail, ""},
-		{"quoted at sign is postmaster to macros", client, "", `<"a@b"@local.example>`, authres.Pass, ""},
+		{"quoted at sign is part of the local part to macros", client, "", `<"a@b"@local.example>`, authres.Pass, ""},
 		{"null path: HELO", client, "Pass.Example", "<>", authres.Pass, ""},
 		{"null path: HELO fails", client, "fail.example", "<>", authres.Fail, ""},
 		{"HELO does not help MAIL FROM", client, "pass.example", "<bob@fail.example>", authres.Fail, ""},

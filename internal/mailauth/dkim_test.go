@@ -24,6 +24,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/dnstest"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/spf"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
 )
@@ -418,12 +419,13 @@ func BenchmarkVerify20KB(b *testing.B) {
 func BenchmarkSPFCached(b *testing.B) {
 	zone := dnstest.NewZone()
 	zone.MustAdd("a.example. IN TXT \"v=spf1 include:b.example -all\"\nb.example. IN TXT \"v=spf1 ip4:198.51.100.0/24 ip4:192.0.2.0/24 ~all\"")
-	c := checker(b, cached(b, zone))
+	c := checker(b, cached(b, zone)).spfChecker
+	client := spf.Client{Addr: netip.MustParseAddr("192.0.2.1"), Helo: "mail.a.example"}
+	from := address(b, "<bob@a.example>")
 	b.ReportAllocs()
 	for b.Loop() {
-		res, _ := c.evaluate(b.Context(), netip.MustParseAddr("192.0.2.1"), "mail.a.example", "bob", "a.example")
-		if res != authres.Pass {
-			b.Fatal(res)
+		if got := c.MailFrom(b.Context(), client, from); got.Result != authres.Pass {
+			b.Fatal(got)
 		}
 	}
 }

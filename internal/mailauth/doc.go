@@ -7,11 +7,8 @@
 // answer gives temperror, never none or fail. A panic in a library costs that
 // result and no more.
 //
-// SPF is evaluated by blitiri.com.ar/go/spf. It keeps to the limits of
-// RFC 7208 §4.6.4 (10 terms with lookups, 2 void lookups, 10 names each for mx
-// and ptr), but is lenient about the syntax of what follows a match, takes the
-// macro %{p} as "unknown" and does not fetch explanations. A local part with
-// an "@" in it is "postmaster" to macros.
+// SPF is evaluated by package spf, for the HELO name and for MAIL FROM at
+// once. Explanations are not fetched.
 //
 // DKIM signatures are verified by go-msgauth, one call for each signature,
 // behind bounds of ours: the first 8 signatures, 200 names in h=, 1,000 header
