@@ -2,8 +2,9 @@
 // (RFC 8601 §2.2) from typed results, so that nothing a peer typed can add a
 // result or a field; and it tells whether an incoming field claims to be ours.
 //
-// It writes no comments. It does not read the results of other hosts: Own
-// only looks for our name.
+// It writes no comments. Parse reads what other hosts wrote, strictly; Own
+// tells, leniently, whether a field has to be taken for ours. ReceivedSPF writes
+// the older field of RFC 7208 §9.1.
 package authres
 
 import (
@@ -129,9 +130,12 @@ const nameLen = len("Authentication-Results: ")
 // with a tab, as milters and Postfix hand header values around. No result
 // gives "authserv-id; none". It refuses with ErrValue what it cannot carry.
 func Encode(authservID string, res ...ResInfo) (string, error) {
-	id, err := value(authservID)
-	if err != nil {
-		return "", fmt.Errorf("authserv-id: %w", err)
+	if !Carries(authservID) {
+		return "", fmt.Errorf("authserv-id: %w", ErrValue)
+	}
+	id := authservID
+	if !isToken(id) {
+		id = quote(id)
 	}
 	w := folder{col: nameLen}
 	w.word(id + ";")
