@@ -72,7 +72,7 @@ bench:
 # not pass, with its reason.
 conformance:
 	@out=$$(mktemp); trap 'rm -f $$out' EXIT; \
-	$(GO) test -count=1 -v -run Conformance ./internal/mailauth/... ./internal/publicsuffix/... >$$out 2>&1 || { cat $$out; exit 1; }; \
+	$(GO) test -count=1 -v -run 'Conformance|Suite' ./internal/mailauth/... ./internal/publicsuffix/... >$$out 2>&1 || { cat $$out; exit 1; }; \
 	sed -n 's/^conformance: //p' $$out
 
 generate:

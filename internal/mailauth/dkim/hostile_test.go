@@ -1,0 +1,87 @@
+package dkim
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gatepost/gatepost/internal/rawmsg"
+)
+
+// The bounds of the work, not of the time.
+func TestHostile(t *testing.T) {
+	rsa := testKey(t, "rsa")
+	names := func(n int) string { return strings.Repeat("x:", n) + "from" }
+	fields := strings.Repeat("X: y\r\n", 3000)
+	eight := func(word string) string { return strings.TrimSpace(strings.Repeat(word+" ", 8)) }
+	many := func(k signer, template string, n int) []byte {
+		m := sign(t, k, template, testHeader, body0)
+		head := bytes.Index(m, []byte("Received:"))
+		return append(bytes.Repeat(m[:head], n), m[head:]...)
+	}
+	for _, tc := range []struct {
+		name string
+		msg  func() []byte
+		want string // results, joined
+	}{
+		{"16,000 names in h=", func() []byte {
+			return []byte(strings.Repeat("DKIM-Signature: "+strings.Replace(template, "h=From:To:Subject:Date", "h="+names(16000), 1)+"\r\n", 3) + testHeader + "\r\n" + body0)
+		}, "permerror permerror permerror"},
+		{"200 names on 3,000 fields", func() []byte {
+			return sign(t, rsa, strings.Replace(template, "From:To:Subject:Date", names(199), 1), fields+testHeader, body0)
+		}, "pass"},
+		{"1,000 signatures, longer than any header we take", func() []byte { return many(rsa, template, 1000) }, eight("permerror")},
+		{"600 signatures", func() []byte {
+			return many(testKey(t, "ed25519"), "v=1; a=ed25519-sha256; d=example.org; s=ed25519; h=From; bh=BH; b=B64", 600)
+		}, eight("pass")},
+		{"8 MB of CRLF, 8 signatures", func() []byte {
+			body := strings.Repeat("\r\n", 4<<20) + "x\r\n"
+			m := sign(t, rsa, template, testHeader, body)
+			head := bytes.Index(m, []byte("Received:"))
+			other := sign(t, rsa, strings.ReplaceAll(template, "relaxed", "simple")+"; l=100", testHeader, body)
+			one := slices.Concat(m[:head], other[:bytes.Index(other, []byte("Received:"))])
+			return append(bytes.Repeat(one, 4), m[head:]...)
+		}, "pass policy pass policy pass policy pass policy"},
+		{"8 MB of LF", func() []byte { return sign(t, rsa, template, testHeader, strings.Repeat("\n", 8<<20)) }, "pass"},
+		{"8 MB of blanks", func() []byte { return sign(t, rsa, template, testHeader, strings.Repeat(" \t", 4<<20)+"x") }, "pass"},
+		{"8 MB of CR", func() []byte { return sign(t, rsa, template, testHeader, strings.Repeat("\r", 8<<20)) }, "pass"},
+		{"8 MB of semicolons", func() []byte {
+			return []byte("DKIM-Signature: v=1" + strings.Repeat(";", 8<<20) + "\r\n" + testHeader + "\r\n" + body0)
+		}, "permerror"},
+		{"long tag", func() []byte { return sign(t, rsa, template+"; z="+strings.Repeat("a", 60<<10), testHeader, body0) }, "pass"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			msg := tc.msg()
+			z := &txtZone{txt: zone.txt}
+			m := NewMessage(rawmsg.Scan(msg, rawmsg.Default()))
+			keys := NewKeys(z)
+			v := Start(context.Background(), m, keys, testTime)
+			if err := m.ReadBody(context.Background(), &smallReader{bytes.NewReader(msg)}); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range v.Results() {
+				got = append(got, string(r.Result))
+			}
+			if s := strings.Join(got, " "); s != tc.want {
+				t.Errorf("results %s, want %s", s, tc.want)
+			}
+			// Two canonicalizations of the body, of two or three steps an octet;
+			// each signature reads the header once at most.
+			if max := int64(6*len(msg) + MaxSignatures*(256<<10)); m.Work > max {
+				t.Errorf("%d steps for %d octets, more than %d", m.Work, len(msg), max)
+			}
+			if len(z.asked) > 1 {
+				t.Errorf("asked %d times", len(z.asked))
+			}
+		})
+	}
+}
+
+// smallReader gives odd pieces, as a network does.
+type smallReader struct{ r io.Reader }
+
+func (s *smallReader) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), 1021)]) }
