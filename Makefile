@@ -20,10 +20,23 @@ export GOFLAGS ?= -mod=readonly
 
 check: lint layers unit
 
+# With DEPS=no, test and demo print the apt line and do nothing else.
+ifeq ($(DEPS),no)
+test demo:
+	@DEPS=no .ci/deps.sh $@
+else
 test:
-	@DEPS=$(DEPS) .ci/deps.sh test || [ "$(CI)" != true ]
+	@.ci/deps.sh test || [ "$(CI)" != true ]
 	$(MAKE) lint layers unit e2e
 	$(GO) run ./internal/e2e/cmd/demo -optional
+
+# KEEP=1 stays up until Ctrl-C. $(error) ends make with this one line; a recipe
+# that fails would bring a second one of make's own.
+demo:
+	$(if $(filter 0,$(shell id -u)),,$(error make demo needs root, Postfix does not start otherwise: sudo make demo))
+	@.ci/deps.sh demo
+	@$(GO) run ./internal/e2e/cmd/demo $(if $(filter 1,$(KEEP)),-keep)
+endif
 
 lint:
 	@files=$$($(GOFMT) -l .); \
@@ -43,13 +56,6 @@ unit:
 
 e2e:
 	$(GO) test -tags e2e -count=1 $(E2E)
-
-# KEEP=1 stays up until Ctrl-C; DEPS=no installs nothing.
-demo:
-	@if [ "$$(id -u)" != 0 ]; then \
-		echo "make demo needs root, Postfix does not start otherwise: sudo make demo"; exit 1; fi
-	@DEPS=$(DEPS) .ci/deps.sh demo
-	@$(GO) run ./internal/e2e/cmd/demo $(if $(filter 1,$(KEEP)),-keep)
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatepost ./cmd/gatepost
@@ -83,14 +89,16 @@ generate:
 install: build
 	install -D -m 0755 bin/gatepost $(DESTDIR)$(PREFIX)/bin/gatepost
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
-		$(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/doc/gatepost
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d
 	for u in contrib/systemd/*.service contrib/systemd/*.socket; do \
-		sed 's|/usr/local|$(PREFIX)|g' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/}; done
+		sed 's|/usr/local|$(PREFIX)|g' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit 1; done
 	install -m 0644 contrib/systemd/gatepost.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/gatepost.conf
 	install -m 0644 contrib/systemd/gatepost.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/gatepost.conf
 	for m in docs/man/*.[158]; do \
-		install -D -m 0644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
-	cp -R README.md examples contrib/systemd/dovecot-gatepost.conf $(DESTDIR)$(PREFIX)/share/doc/gatepost/
+		install -D -m 0644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
+	for f in LICENSE *.md docs/*.md docs/howto/*.md examples/*.yaml examples/*/*; do \
+		install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/doc/gatepost/$$f || exit 1; done
+	install -m 0644 contrib/systemd/dovecot-gatepost.conf $(DESTDIR)$(PREFIX)/share/doc/gatepost/
 
 deps:
 	@DEPS=$(DEPS) .ci/deps.sh test

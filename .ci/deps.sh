@@ -1,6 +1,7 @@
 #!/bin/sh
 # deps.sh demo|test: installs what `make demo` or `make test` needs on Debian 12
-# and is not there yet, and says what. DEPS=no only prints the apt line.
+# and is not there yet, and says what. DEPS=no only prints the apt line, which
+# any user may ask for.
 #
 # No service starts: a policy-rc.d of ours stands in the way while apt works,
 # and one that was there before is put back as it was.
@@ -17,7 +18,7 @@ wanted='iproute2 postfix dovecot-imapd opendkim-tools python3-dkim python3-nacl'
 case $target in
 demo) ;;
 # The race detector needs a C compiler; units and the howto need systemd's tools.
-test) wanted="$wanted gcc libc6-dev systemd" ;;
+test) wanted="$wanted gcc libc6-dev systemd opendkim" ;;
 *) echo "usage: deps.sh demo|test" >&2; exit 2 ;;
 esac
 
@@ -27,8 +28,10 @@ command -v dpkg-query >/dev/null || {
 }
 missing=
 for p in $wanted; do installed "$p" || missing="$missing $p"; done
-[ -n "$missing" ] || exit 0
-
+if [ -z "$missing" ]; then
+	[ "${DEPS:-yes}" != no ] || say "nothing is missing"
+	exit 0
+fi
 if [ "${DEPS:-yes}" = no ]; then
 	echo "apt-get install --no-install-recommends$missing"
 	exit 0

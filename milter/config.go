@@ -45,6 +45,16 @@ type Config struct {
 	// ScanBytes is the first part of a message that rules see.
 	ScanBytes unit.Size `yaml:"scan_bytes"`
 
+	// DMARC says what the policy of the domain in From does.
+	DMARC PolicyMode `yaml:"dmarc"`
+	// DMARCRejectAlone lets p=reject refuse a message for that alone, which
+	// RFC 9989 §7.4 forbids: mailing lists break it for honest senders.
+	DMARCRejectAlone bool `yaml:"dmarc_reject_alone"`
+
+	// ARCSeal is the domain whose key seals mail from outside that is let in
+	// (RFC 8617); "" seals nothing.
+	ARCSeal string `yaml:"arc_seal"`
+
 	// SubmissionNetworks may send without SASL on the submission listener.
 	SubmissionNetworks []SubmissionNetwork `yaml:"submission_networks"`
 	// RemoveHeadersOutbound are the fields that tell strangers what the
@@ -77,6 +87,7 @@ func Default() Config {
 		MaxHeaderBytes:        1 << 20,
 		SpoolMemory:           256 << 10,
 		ScanBytes:             4 << 20,
+		DMARC:                 PolicyScores,
 		RemoveHeadersOutbound: []string{"X-Originating-IP", "User-Agent"},
 		AuthservID:            "localhost",
 		Scan:                  scan.Default(),
@@ -118,6 +129,15 @@ func (c Config) Validate() error {
 		if z.v < z.min || z.v > z.max {
 			bad(z.key, "%s is not between %s and %s", z.v, z.min, z.max)
 		}
+	}
+	if c.DMARC != PolicyScores && c.DMARC != PolicyEnforced {
+		bad("dmarc", "%q is neither %s nor %s", c.DMARC, PolicyScores, PolicyEnforced)
+	}
+	if c.DMARCRejectAlone && c.DMARC == PolicyScores {
+		bad("dmarc_reject_alone", "it has no effect without dmarc: enforce")
+	}
+	if _, err := mailaddr.ParseDomain(c.ARCSeal); err != nil && c.ARCSeal != "" {
+		bad("arc_seal", "%q is not a domain", c.ARCSeal)
 	}
 	for i, n := range c.SubmissionNetworks {
 		errs = append(errs, config.Under("submission_networks["+itoa(i)+"]", n.validate()))

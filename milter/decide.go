@@ -72,6 +72,8 @@ type facts struct {
 	Fault error
 
 	Auth mailauth.Results
+	// Policy is what the settings make of the policy in Auth.
+	Policy policy
 	// Scan is nil when the message was not scored.
 	Scan *scan.Result
 
@@ -82,6 +84,12 @@ type facts struct {
 	Signers    []string
 	Unsigned   string
 	SignFault  error
+
+	// Seal is an ARC set in the order in which it is to stand, Sealer the name
+	// of its key. Unsealed is the one reason why there is none.
+	Seal     []header.Field
+	Sealer   string
+	Unsealed string
 
 	Forged, Private []fieldRef
 	MessageID       string
@@ -118,6 +126,12 @@ func decide(f facts) decision {
 		return d
 	case verdict.Quarantine:
 		d.Verdict = verdict.Mark
+	}
+	switch v := f.Policy.verdict(f.Scan); v {
+	case verdict.Reject:
+		return decision{v, replyPolicy}
+	default:
+		d.Verdict = max(d.Verdict, v)
 	}
 	// A bounce of ours goes out unsigned rather than never.
 	if f.SignFault != nil && !f.NullSender {
@@ -222,6 +236,9 @@ func edits(cfg *Config, f facts, d decision) ([]edit, error) {
 			return nil, err
 		}
 		es = append(es, edit{Op: respInsertHeader, Index: 1, Name: "Authentication-Results", Value: ar})
+		for _, h := range slices.Backward(f.Seal) {
+			es = append(es, edit{Op: respInsertHeader, Index: 1, Name: h.Name, Value: h.Value})
+		}
 		if f.Scan != nil {
 			fields, err := spamFields(cfg, *f.Scan, d.Verdict)
 			if err != nil {

@@ -2,6 +2,7 @@ package milter
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
@@ -139,6 +142,7 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 		}
 	}
 	s.tellFacts(f, a, add)
+	tellAuth(f.Auth, d.Verdict, add)
 	return r
 }
 
@@ -157,6 +161,8 @@ func (s *session) tellFacts(f facts, a answer, add func(key, value string)) {
 		for _, k := range f.Signers {
 			add("signature", k)
 		}
+		add("seal", f.Sealer)
+		add("unsealed", f.Unsealed)
 	}
 	if f.Origin.signs() {
 		add("unsigned", f.Unsigned)
@@ -176,6 +182,38 @@ func (s *session) tellFacts(f facts, a answer, add func(key, value string)) {
 		names = append(names, e.String())
 	}
 	add("edits", strings.Join(names, ", "))
+}
+
+// tellAuth tells what Authentication-Results has no place for. A message that is
+// refused has none at all.
+func tellAuth(r mailauth.Results, v verdict.Verdict, add func(key, value string)) {
+	if a := r.ARC; a.Result != "" && a.Result != authres.None {
+		text := string(a.Result)
+		if a.Reason != "" {
+			text += ", " + a.Reason
+		}
+		const shown = 10
+		for _, set := range a.Sets[:min(len(a.Sets), shown)] {
+			if set.Seal.Domain != "" {
+				text += fmt.Sprintf("; i=%d %s", set.Instance, set.Seal.Domain)
+			}
+		}
+		add("arc", text)
+	}
+	if !r.DMARCChecked {
+		return
+	}
+	text := string(r.DMARC.Result)
+	for _, s := range []string{r.DMARC.Domain, r.DMARC.Reason} {
+		if s != "" {
+			text += ", " + s
+		}
+	}
+	add("dmarc", text)
+	add("dmarc_policy", disposition(r, v))
+	if w := r.Forwarder; w.Domain != "" {
+		add("forwarder", w.Domain+", by "+string(w.Method))
+	}
 }
 
 // topRule returns the name of the line with the highest score above zero.

@@ -29,6 +29,12 @@ type keyStore interface {
 	Active(domain string) []keys.Key
 }
 
+// waitingKeys is what a keyStore may know besides: that a domain has keys, and
+// none of them signs yet or any more.
+type waitingKeys interface {
+	Waiting(domain string) bool
+}
+
 // verdictStore keeps the delivery verdict (package delivery).
 type verdictStore interface {
 	Put(ctx context.Context, r delivery.Row) error
@@ -45,7 +51,7 @@ type meter interface {
 	Sessions(daemon string, delta int)
 }
 
-// Deps are the parts that the milter asks. A nil one is off: no SPF and DKIM,
+// Deps are the parts that the milter asks. A nil one is off: no SPF, DKIM and DMARC,
 // no score, no signatures, no delivery verdict, no journal, no metrics.
 type Deps struct {
 	Auth authChecker
@@ -80,8 +86,11 @@ func (s *session) gather(ctx context.Context) facts {
 	}
 	raw := rawmsg.Scan(head, rawmsg.Default())
 	f.MessageID, _ = raw.First("Message-ID")
+	var seal keys.Key
 	if f.Origin.Direction == scan.Inbound {
-		f.Auth = s.authenticate(ctx, raw)
+		seal, f.Unsealed = s.sealKey(ctx)
+		f.Auth = s.authenticate(ctx, raw, seal.Domain != "")
+		f.Policy = policyOf(m.cfg, f.Auth)
 	}
 	if s.srv.deps.Scan != nil && f.Origin.scored() {
 		r := s.srv.deps.Scan(m.cfg.Scan, s.scanMessage(raw, f.Auth), time.Now())
@@ -89,6 +98,9 @@ func (s *session) gather(ctx context.Context) facts {
 	}
 	if f.Origin.signs() && decide(f).Reply.IsZero() {
 		s.sign(ctx, raw, &f)
+	}
+	if seal.Domain != "" && decide(f).Reply.IsZero() {
+		s.seal(ctx, raw, seal, &f)
 	}
 	return f
 }
@@ -107,14 +119,15 @@ func (s *session) scanMessage(raw *rawmsg.Message, auth mailauth.Results) scan.M
 	}
 }
 
-// authenticate returns who sent the message.
-func (s *session) authenticate(ctx context.Context, raw *rawmsg.Message) mailauth.Results {
+// authenticate returns who sent the message, with what a seal needs if it is to
+// have one.
+func (s *session) authenticate(ctx context.Context, raw *rawmsg.Message, seal bool) mailauth.Results {
 	if s.srv.deps.Auth == nil {
 		return mailauth.Results{IPRev: s.iprev()}
 	}
 	return s.srv.deps.Auth.Check(ctx, mailauth.Input{
 		ClientAddr: s.connect.Addr, ClientName: s.clientName(), Helo: s.helo,
-		MailFrom: s.msg.sender(), Raw: raw, Body: s.msg.reader,
+		MailFrom: s.msg.sender(), Raw: raw, Body: s.msg.reader, Seal: seal,
 	})
 }
 
@@ -173,7 +186,7 @@ func (s *session) sign(ctx context.Context, raw *rawmsg.Message, f *facts) {
 	// A message without a key is unsigned whatever its author's rights are.
 	signers := d.Keys.Active(from.Domain)
 	if len(signers) == 0 {
-		f.Unsigned = "no key for the domain of the header From"
+		f.Unsigned = noKey(d.Keys, from.Domain)
 		return
 	}
 	if f.Origin.Direction == scan.Outbound && f.Origin.User != "" {
@@ -207,6 +220,14 @@ func (s *session) sign(ctx context.Context, raw *rawmsg.Message, f *facts) {
 	}
 }
 
+// noKey says why nothing signs for domain.
+func noKey(store keyStore, domain string) string {
+	if w, ok := store.(waitingKeys); ok && w.Waiting(domain) {
+		return "no key for the domain of the header From is active"
+	}
+	return "no key for the domain of the header From"
+}
+
 // mayUse asks whether the login may use from in the header.
 func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, error) {
 	user, err := mailaddr.Parse(s.msg.origin.User)
@@ -223,16 +244,17 @@ const keepTimeout = 10 * time.Second
 // header. A message that nobody could mark is not let in: it would land in the
 // inbox.
 func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision {
-	if s.srv.deps.Verdicts == nil || f.Scan == nil || !d.Reply.IsZero() {
+	if s.srv.deps.Verdicts == nil || f.Scan == nil && d.Verdict == verdict.Accept || !d.Reply.IsZero() {
 		return d
+	}
+	row := delivery.Row{QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, Verdict: d.Verdict}
+	if f.Scan != nil {
+		row.Score = f.Scan.Score
 	}
 	// Not of MessageTimeout, which slow DNS may have used up.
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	err := s.srv.deps.Verdicts.Put(ctx, delivery.Row{
-		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived,
-		Score: f.Scan.Score, Verdict: d.Verdict,
-	})
+	err := s.srv.deps.Verdicts.Put(ctx, row)
 	if err == nil {
 		return d
 	}

@@ -62,7 +62,7 @@ func (s *Server) Reconfigure(cfg Config) {
 }
 
 // alarm reports whether the trouble with domain's key is news. Only domains
-// with a key come here, so the map stays small.
+// with a key and that of Config.ARCSeal come here, so the map stays small.
 func (s *Server) alarm(domain string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,6 +28,8 @@ type signing struct {
 
 func (s *signing) Active(domain string) []keys.Key { return s.store.Active(domain) }
 
+func (s *signing) Waiting(domain string) bool { return s.store.Waiting(domain) }
+
 func (s *signing) sign(ks []keys.Key, r io.Reader) ([]string, error) {
 	if s.err != nil {
 		return nil, s.err
@@ -45,6 +47,9 @@ func newSigning(t *testing.T) *signing {
 		if _, err := st.Create("example.org", "", alg); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := st.CreatePending("waiting.example", "", keys.Ed25519); err != nil {
+		t.Fatal(err)
 	}
 	return &signing{store: st}
 }
@@ -154,6 +159,7 @@ func TestUnsignedHasOneReason(t *testing.T) {
 		{"signed", scan.Outbound, func(*mail) {}, nil, "", "a"},
 		{"another's address", scan.Outbound, from("From: bob@example.org"), nil, "the login may not use the header From", "a"},
 		{"no key", scan.Outbound, from("From: alice@elsewhere.example"), nil, "no key for the domain of the header From", "a"},
+		{"key that is not published", scan.Outbound, from("From: alice@waiting.example"), nil, "no key for the domain of the header From is active", "a"},
 		{"no From", scan.Outbound, from("Sender: alice@example.org"), nil, "no header From", "a"},
 		{"two From", scan.Outbound, func(m *mail) { m.Header = append(m.Header, m.Header[0]) }, nil, "more than one header From", "a"},
 		{"second From behind 5,000 fields", scan.Outbound, func(m *mail) {

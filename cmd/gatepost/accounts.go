@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,8 +32,22 @@ func kinder(err error) error {
 		return hint(err, "gatepost domain add NAME makes a domain ours")
 	case errors.Is(err, account.ErrNotEmpty):
 		return hint(err, "--force removes them too; their mail stays on disk")
+	case errors.Is(err, account.ErrLoop):
+		return hint(err, "its mail would reach no mailbox; only a user may lead to itself, to keep a copy (gatepost user add)")
+	case errors.Is(err, account.ErrInvalid):
+		return &misuse{err}
 	}
 	return err
+}
+
+// domainName reads a domain argument. What can be added is decided elsewhere:
+// one that is there may be older than those rules.
+func domainName(s string) (string, error) {
+	d, err := mailaddr.ParseDomain(s)
+	if err != nil {
+		return "", &misuse{fmt.Errorf("%q is not a domain such as example.org", s)}
+	}
+	return d, nil
 }
 
 // address reads an address argument with a domain.
@@ -45,22 +61,39 @@ func address(s string) (mailaddr.Address, error) {
 
 func newDomain(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "domain", Short: "The domains that are ours", Example: "  gatepost domain add example.org"}
-	cmd.AddCommand(
-		&cobra.Command{
-			Use: "add NAME...", Short: "Make domains ours: mail for them is accepted",
-			Example: "  gatepost domain add example.org example.net", Args: cobra.MinimumNArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				return a.withAccounts(cmd, func(s account.Store) error {
-					for _, name := range args {
-						if err := s.AddDomain(cmd.Context(), name); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-			},
-		},
-		newDomainRemove(a), newDomainList(a), newDomainShow(a))
+	cmd.AddCommand(newDomainAdd(a), newDomainRemove(a), newDomainList(a), newDomainShow(a))
+	return cmd
+}
+
+func newDomainAdd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "add NAME...", Short: "Make domains ours: mail for them is accepted",
+		Example: "  gatepost domain add example.org example.net", Args: cobra.MinimumNArgs(1),
+	}
+	force := cmd.Flags().Bool("force", false, "add the hostname too, which mydestination does not have")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.load()
+		if err != nil {
+			return err
+		}
+		for _, name := range args { // all of them, before one is added
+			if err := account.ValidDomain(name); err != nil {
+				return &misuse{err}
+			}
+			if strings.EqualFold(strings.TrimSuffix(name, "."), cfg.Hostname) && !*force {
+				return hint(fmt.Errorf("%s is this server's hostname, whose mail Postfix gives to local users (mydestination)", name),
+					"name the domain of your addresses; --force adds the hostname all the same, once mydestination does not have it")
+			}
+		}
+		return a.withAccounts(cmd, func(s account.Store) error {
+			for _, name := range args {
+				if err := s.AddDomain(cmd.Context(), name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	return cmd
 }
 
@@ -70,9 +103,14 @@ func newDomainRemove(a *app) *cobra.Command {
 		Example: "  gatepost domain remove example.net", Args: cobra.ExactArgs(1),
 	}
 	force := cmd.Flags().Bool("force", false, "remove its users and aliases too")
+	cmd.ValidArgsFunction = a.complete(1, domainNames)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, err := domainName(args[0])
+		if err != nil {
+			return err
+		}
 		return a.withAccounts(cmd, func(s account.Store) error {
-			return s.RemoveDomain(cmd.Context(), args[0], *force)
+			return s.RemoveDomain(cmd.Context(), name, *force)
 		})
 	}
 	return cmd
@@ -101,13 +139,17 @@ func newDomainList(a *app) *cobra.Command {
 
 func newDomainShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "show NAME", Short: "Show a domain's users and aliases",
-		Example: "  gatepost domain show example.org", Args: cobra.ExactArgs(1)}
+		Example: "  gatepost domain show example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, domainNames)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name, err := domainName(args[0])
+		if err != nil {
+			return err
+		}
 		return a.withAccounts(cmd, func(s account.Store) error {
-			d, err := s.Domain(cmd.Context(), args[0])
+			d, err := s.Domain(cmd.Context(), name)
 			if err != nil {
-				return fmt.Errorf("domain %s: %w", args[0], err)
+				return fmt.Errorf("domain %s: %w", name, err)
 			}
 			users, err := s.Users(cmd.Context(), d.Name)
 			if err != nil {
@@ -137,7 +179,7 @@ func newAlias(a *app) *cobra.Command {
 		&cobra.Command{
 			Use: "add ADDRESS TARGET...", Short: "Send an address's mail to targets; @DOMAIN is all else of a domain",
 			Example: "  gatepost alias add info@example.org alice@example.org bob@example.org\n  gatepost alias add @example.org alice@example.org",
-			Args:    cobra.MinimumNArgs(2),
+			Args:    cobra.MinimumNArgs(2), ValidArgsFunction: a.complete(0, aliasThenUsers),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				al, err := aliasOf(args)
 				if err != nil {
@@ -148,7 +190,7 @@ func newAlias(a *app) *cobra.Command {
 		},
 		&cobra.Command{
 			Use: "remove ADDRESS [TARGET...]", Short: "Remove targets of an alias, or all of it",
-			Example: "  gatepost alias remove info@example.org bob@example.org", Args: cobra.MinimumNArgs(1),
+			Example: "  gatepost alias remove info@example.org bob@example.org", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.complete(0, aliasThenUsers),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				al, err := aliasOf(args)
 				if err != nil {
@@ -181,7 +223,7 @@ func aliasOf(args []string) (account.Alias, error) {
 }
 
 func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Example: "  gatepost alias list example.org", Args: args}
+	cmd := &cobra.Command{Use: use, Short: short, Example: "  gatepost alias list example.org", Args: args, ValidArgsFunction: a.complete(1, domainNames)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.withAccounts(cmd, func(s account.Store) error {
@@ -200,7 +242,7 @@ func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.C
 
 func newAliasShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show where an alias leads",
-		Example: "  gatepost alias show info@example.org", Args: cobra.ExactArgs(1)}
+		Example: "  gatepost alias show info@example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, aliasNames)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		al, err := aliasOf(args)
@@ -248,10 +290,14 @@ func printUsers(cmd *cobra.Command, users []account.User) error {
 	return printTable(cmd.OutOrStdout(), []string{"USER", "STATE", "CHANGED (UTC)"}, rows)
 }
 
-// checkHome refuses a mailbox whose name is not safe as a directory.
-func checkHome(cfg Config, addr mailaddr.Address) error {
-	if _, err := maildir.Home(cfg.MailRoot, addr); err != nil {
-		return fmt.Errorf("user %s: %w", addr, err)
+// mailOf returns the directory of a user's mail, and whether it is there. It
+// refuses a name that is not safe as a directory.
+func mailOf(cfg Config, addr mailaddr.Address) (dir string, there bool, err error) {
+	home, err := maildir.Home(cfg.MailRoot, addr)
+	if err != nil {
+		return "", false, &misuse{fmt.Errorf("user %s: %w", addr, err)}
 	}
-	return nil
+	dir = filepath.Join(home, "Maildir")
+	_, err = os.Lstat(dir)
+	return dir, err == nil, nil
 }

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatepost/gatepost/internal/admin"
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -22,6 +26,21 @@ refuses mail on port 25.`,
 		Example: "  gatepost ban list\n  gatepost ban remove 203.0.113.7"}
 	cmd.AddCommand(newBanList(a), newBanAdd(a), newBanRemove(a))
 	return cmd
+}
+
+// widest are the largest networks, for IPv4 and IPv6, that are banned without
+// --force: what is larger is most likely a slip of the finger.
+const (
+	widest4 = 8
+	widest6 = 16
+)
+
+// tooWide reports whether a ban of p may shut out everybody.
+func tooWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < widest4
+	}
+	return p.Bits() < widest6
 }
 
 // network reads an address or network argument; an IPv6 address means its /64,
@@ -67,11 +86,16 @@ func newBanAdd(a *app) *cobra.Command {
 		Example: "  gatepost ban add 203.0.113.0/24 --for 1d --reason 'guessing since Monday'", Args: cobra.ExactArgs(1)}
 	span := cmd.Flags().String("for", "1h", "how long, such as 30m, 12h or 7d")
 	reason := cmd.Flags().String("reason", "set by an administrator", "why, for those who look later")
+	force := cmd.Flags().Bool("force", false, "ban a network larger than a /8 (IPv4) or a /16 (IPv6), too")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		p, err := network(args[0])
 		if err != nil {
 			return err
+		}
+		if tooWide(p) && !*force {
+			return &misuse{hint(fmt.Errorf("%s is larger than a /%d (IPv4) or a /%d (IPv6), and may be where you are", netaddr.String(p), widest4, widest6),
+				"--force bans it all the same")}
 		}
 		d, err := unit.ParseDuration(*span)
 		if err != nil || d < time.Second {
@@ -96,21 +120,50 @@ func newBanAdd(a *app) *cobra.Command {
 }
 
 func newBanRemove(a *app) *cobra.Command {
-	return &cobra.Command{Use: "remove NETWORK", Short: "Lift a ban", Example: "  gatepost ban remove 203.0.113.7", Args: cobra.ExactArgs(1),
+	return &cobra.Command{Use: "remove NETWORK|ID", Short: "Lift a ban", Args: cobra.ExactArgs(1),
+		Example:           "  gatepost ban remove 203.0.113.7\n  gatepost ban remove x7q2mk4a",
+		ValidArgsFunction: a.complete(1, banNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			id := strings.ToLower(args[0])
 			p, err := network(args[0])
-			if err != nil {
+			if err != nil && !banID.MatchString(id) {
 				return err
 			}
-			c, done, err := a.client(cmd.Context())
-			if err != nil {
-				return err
+			c, done, askErr := a.client(cmd.Context())
+			if askErr != nil {
+				return askErr
 			}
 			defer done()
+			if err != nil {
+				if p, err = networkOf(cmd.Context(), c, id); err != nil {
+					return err
+				}
+			}
 			err = c.RemoveBan(cmd.Context(), p)
 			if errors.Is(err, guard.ErrNotFound) {
-				return hint(err, "gatepost ban list shows the networks that are refused")
+				return noBan(netaddr.String(p))
 			}
 			return err
 		}}
+}
+
+// banID is the form of a ban's ID, which is no address.
+var banID = regexp.MustCompile(`^[a-z2-7]{8}$`)
+
+// networkOf returns the network of the ban with that ID.
+func networkOf(ctx context.Context, c *admin.Client, id string) (netip.Prefix, error) {
+	all, err := c.Bans(ctx)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	for _, b := range all {
+		if b.ID == id {
+			return b.Network, nil
+		}
+	}
+	return netip.Prefix{}, noBan(id)
+}
+
+func noBan(what string) error {
+	return hint(fmt.Errorf("no ban of %s", what), "gatepost ban list shows the networks that are refused")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/resolver"
@@ -55,6 +57,7 @@ type Config struct {
 	Mailauth mailauth.Config `yaml:"mailauth"`
 	Scan     scan.Config     `yaml:"scan"`
 	Milter   milter.Config   `yaml:"milter"`
+	DKIM     keys.Config     `yaml:"dkim"`
 	Policyd  policyd.Config  `yaml:"policyd"`
 	Guard    guard.Config    `yaml:"guard"`
 	Authd    authd.Config    `yaml:"authd"`
@@ -64,9 +67,33 @@ type Config struct {
 // logConfig says what is logged, on stderr.
 type logConfig struct {
 	// Level is debug, info, warn or error.
-	Level slog.Level `yaml:"level"`
+	Level logLevel `yaml:"level"`
 	// Format is text or json.
 	Format string `yaml:"format"`
+}
+
+// logLevel is a slog.Level in the words of the manual.
+type logLevel slog.Level
+
+// MarshalText writes debug, info, warn or error.
+func (l logLevel) MarshalText() ([]byte, error) {
+	return []byte(strings.ToLower(slog.Level(l).String())), nil
+}
+
+// UnmarshalText reads one of these words.
+func (l *logLevel) UnmarshalText(b []byte) error {
+	for _, known := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if strings.EqualFold(string(b), known.String()) {
+			*l = logLevel(known)
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not debug, info, warn or error", b)
+}
+
+// Words are what somebody may look for at the root of the file.
+func (*Config) Words() map[string]string {
+	return map[string]string{"ban": "guard", "bans": "guard", "limit": "policyd.limits"}
 }
 
 // Default returns the configuration that an empty file means.
@@ -84,12 +111,13 @@ func Default() Config {
 		MailUID:            5000,
 		MailGID:            5000,
 		RecipientDelimiter: "+",
-		Log:                logConfig{Level: slog.LevelInfo, Format: "text"},
+		Log:                logConfig{Level: logLevel(slog.LevelInfo), Format: "text"},
 		Journal:            journal.Default(),
 		Resolver:           resolver.Default(),
 		Mailauth:           mailauth.Default(),
 		Scan:               scan.Default(),
 		Milter:             milter.Default(),
+		DKIM:               keys.Default(),
 		Policyd:            policyd.Default(),
 		Guard:              guard.Default(),
 		Authd:              authd.Default(),
@@ -109,6 +137,7 @@ func (c *Config) Validate() error {
 		config.Under("mailauth", c.Mailauth.Validate()),
 		config.Under("scan", c.Scan.Validate()),
 		config.Under("milter", c.Milter.Validate()),
+		config.Under("dkim", c.DKIM.Validate()),
 		config.Under("policyd", c.Policyd.Validate()),
 		config.Under("guard", c.Guard.Validate()),
 		config.Under("authd", c.Authd.Validate()),

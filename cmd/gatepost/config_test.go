@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
 	"github.com/gatepost/gatepost/examples"
 	"github.com/gatepost/gatepost/internal/config"
 )
@@ -63,9 +66,9 @@ func TestKeysAgree(t *testing.T) {
 		if !slices.Contains(documented, k) {
 			t.Errorf("gatepost.yaml(5) does not document %s", k)
 		}
-		if !inSample(k) {
-			t.Errorf("examples/gatepost.yaml does not show %s", k)
-		}
+	}
+	for _, k := range notInSample(t, examples.Config, code) {
+		t.Errorf("examples/gatepost.yaml does not show %s", k)
 	}
 	for _, k := range documented {
 		if !slices.Contains(code, k) {
@@ -74,12 +77,92 @@ func TestKeysAgree(t *testing.T) {
 	}
 }
 
-// inSample reports whether the last name of key stands in the sample, as a
-// setting or in a comment.
-func inSample(key string) bool {
-	name := key[strings.LastIndexByte(key, '.')+1:]
-	name = strings.TrimSuffix(name, "[]")
-	return regexp.MustCompile(`(?m)(^|[\s#{,-])` + regexp.QuoteMeta(name) + `:`).Match(examples.Config)
+// notInSample returns the keys that the sample does not show. A key stands there
+// as a setting, at its own place in the tree. Only the keys of list and map
+// entries may stand in a comment, at the list or map, which may be empty.
+func notInSample(t *testing.T, sample []byte, keys []string) []string {
+	t.Helper()
+	file, err := parser.ParseBytes(sample, parser.ParseComments)
+	if err != nil || len(file.Docs) != 1 {
+		t.Fatalf("examples/gatepost.yaml: %v", err)
+	}
+	shown := map[string]string{} // with the comments that belong to each
+	showIn(shown, "", file.Docs[0].Body, "")
+	var out []string
+	for _, k := range keys {
+		if _, ok := shown[k]; ok {
+			continue
+		}
+		at := max(strings.Index(k, "[]."), strings.Index(k, ".*."))
+		if at < 0 || !commentShows(shown[k[:at]], k[at+3:]) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// commentShows reports whether every name of the path stands in the comment.
+func commentShows(comment, path string) bool {
+	for name := range strings.SplitSeq(path, ".") {
+		name = strings.TrimSuffix(name, "[]")
+		if !regexp.MustCompile(`[\s{,-]` + regexp.QuoteMeta(name) + `:`).MatchString(comment) {
+			return false
+		}
+	}
+	return true
+}
+
+// showIn adds the keys of a node to shown, named as config.Keys does, each with
+// the comments around it.
+func showIn(shown map[string]string, key string, n ast.Node, comment string) {
+	comment += commentOf(n)
+	if key != "" {
+		shown[key] += comment
+	}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			// The comment above the first value may belong to the mapping.
+			showIn(shown, key, v, comment)
+		}
+	case *ast.MappingValueNode:
+		child := n.Key.String()
+		if key != "" {
+			child = key + "." + child
+		}
+		showIn(shown, child, n.Value, comment+commentOf(n.Key))
+	case *ast.SequenceNode:
+		for _, v := range n.Values {
+			showIn(shown, key+"[]", v, "")
+		}
+	}
+}
+
+func commentOf(n ast.Node) string {
+	if c := n.GetComment(); c != nil {
+		return "\n" + c.String() + "\n"
+	}
+	return ""
+}
+
+// TestSampleIsCompared: a key that the sample lacks is missed, whatever other
+// section has one of that name.
+func TestSampleIsCompared(t *testing.T) {
+	keys := config.Keys(Config{})
+	for _, tc := range []struct{ old, new, key string }{
+		{"  idle_timeout: 20m\n", "", "policyd.idle_timeout"},
+		{"  grace: 5s\n\nlmtpd:", "lmtpd:", "authd.grace"},
+		{"  level: info ", "  #level: info ", "log.level"},
+		{"  # - networks: [192.0.2.0/28]\n", "", "milter.submission_networks[].networks"},
+		{"  #   action: DUNNO\n", "", "policyd.rules[].action"},
+		{", protocol_state: RCPT", "", "policyd.rules[].when.protocol_state"},
+		{", score: 0.5", "", "scan.rules.*.score"},
+	} {
+		less := strings.Replace(string(examples.Config), tc.old, tc.new, 1)
+		if got := notInSample(t, []byte(less), keys); !slices.Equal(got, []string{tc.key}) {
+			t.Errorf("without %q the sample lacks %q, want %q", tc.old, got, tc.key)
+		}
+	}
 }
 
 func TestFaultsNameTheirPlace(t *testing.T) {

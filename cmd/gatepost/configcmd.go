@@ -131,13 +131,18 @@ func (f *findings) look(cfg Config) {
 		f.owner(dir, cfg.MailUID, cfg.MailGID)
 	}
 	f.files(cfg.DataDirectory, cfg.MailUID, cfg.MailGID)
-	domains := f.keys(cfg.dkimDirectory())
+	domains, signs := f.keys(cfg.dkimDirectory())
 	for _, l := range cfg.LocalSenders {
 		if !slices.Contains(domains, l) {
 			f.Warnings = append(f.Warnings, finding{
 				Text: fmt.Sprintf("local_senders names %s, which has no signing key", l),
 				Hint: "gatepost dkim new " + l + " makes one"})
 		}
+	}
+	if d := cfg.Milter.ARCSeal; d != "" && !signs(d) {
+		f.Warnings = append(f.Warnings, finding{
+			Text: fmt.Sprintf("milter.arc_seal names %s, which has no active signing key: nothing is sealed", d),
+			Hint: "gatepost dkim list shows the keys; gatepost dkim new " + d + " makes one"})
 	}
 }
 
@@ -156,7 +161,7 @@ func (f *findings) owner(dir string, uid, gid int) {
 }
 
 // dataFiles are what Gatepost keeps below the data directory.
-var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "dkim", "dkim/*", "dkim/*/*.pem"}
+var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "dkim", "dkim/*", "dkim/*/*.pem", "dkim/*/states.json"}
 
 // files looks for a file that is not the mail user's: a restored backup, or
 // sqlite3(1) as root, leaves such, and then nothing starts. One is enough: the
@@ -178,19 +183,21 @@ func (f *findings) files(dir string, uid, gid int) {
 	}
 }
 
-// keys opens the signing keys and returns their domains. A check makes
+// keys opens the signing keys and returns their domains, and whether a domain
+// has an active one. A check makes
 // nothing: what root made, the mail user could not use.
-func (f *findings) keys(dir string) (domains []string) {
+func (f *findings) keys(dir string) (domains []string, signs func(string) bool) {
+	signs = func(string) bool { return false }
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil, signs
 	}
 	s, err := keys.Open(dir, quietLog())
 	if err != nil {
 		f.fault(err, "")
-		return nil
+		return nil, signs
 	}
 	for _, k := range s.List() {
 		domains = append(domains, k.Domain)
 	}
-	return domains
+	return domains, func(d string) bool { return len(s.Active(d)) > 0 }
 }

@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/gatepost/gatepost/authd"
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/delivery"
-	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/password"
@@ -44,7 +44,7 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		Auth: d.checker,
 		Scan: scan.Scan,
 		Keys: s.keys,
-		Sign: keys.Sign,
+		Sign: s.keys.Sign,
 		MaySend: func(ctx context.Context, user, as mailaddr.Address) (bool, error) {
 			return account.MaySend(ctx, s.accounts, user, as, delim)
 		},
@@ -128,10 +128,22 @@ func (d *daemons) reconfigure(next Config) error {
 }
 
 // health returns what is wrong with the process, or nil: whether the account
-// store answers.
+// store answers, and whether each of the stores can be written.
 func (d *daemons) health(ctx context.Context) error {
+	var wrong []string
 	if _, err := d.stores.accounts.Domains(ctx); err != nil {
-		return fmt.Errorf("account store: %w", err)
+		wrong = append(wrong, "account store: "+err.Error())
+	} else if err := d.stores.writable.look(ctx, d.stores.accounts.Writable); err != nil {
+		wrong = append(wrong, err.Error())
 	}
-	return nil
+	if st := d.stores.state.Stats(); st.Failing {
+		wrong = append(wrong, fmt.Sprintf("state can not be written: %d rows wait", st.Behind))
+	}
+	if err := d.stores.journal.Failing(); err != nil {
+		wrong = append(wrong, "journal can not be written: "+err.Error())
+	}
+	if wrong == nil {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "; "))
 }

@@ -23,6 +23,7 @@ had a queue id is found by the client's address.`,
 	}
 	client := cmd.Flags().String("client", "", "address or network of a client")
 	since := cmd.Flags().String("since", "1h", "how far to look back with --client")
+	verbose := cmd.Flags().Bool("verbose", false, "tell in full what policyd had no objection to")
 	asJSON := jsonFlag(cmd)
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if (len(args) == 1) == (*client != "") || len(args) > 1 {
@@ -32,7 +33,7 @@ had a queue id is found by the client's address.`,
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *client != "" {
-			return a.explainClient(cmd, *client, *since, *asJSON)
+			return a.explainClient(cmd, *client, *since, *asJSON, *verbose)
 		}
 		c, done, err := a.client(cmd.Context())
 		if err != nil {
@@ -50,12 +51,12 @@ had a queue id is found by the client's address.`,
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), story)
 		}
-		return story.Format(cmd.OutOrStdout())
+		return story.Format(cmd.OutOrStdout(), *verbose)
 	}
 	return cmd
 }
 
-func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON bool) error {
+func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON, verbose bool) error {
 	p, err := network(client)
 	if err != nil {
 		return err
@@ -79,5 +80,5 @@ func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON boo
 	if len(records) == 0 {
 		return fmt.Errorf("the journal has nothing of %s in the last %s", client, since)
 	}
-	return journal.FormatRecords(cmd.OutOrStdout(), records)
+	return journal.FormatRecords(cmd.OutOrStdout(), records, verbose)
 }

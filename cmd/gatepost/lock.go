@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +26,43 @@ func lockData(dir string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, lockError(err)), f.Close())
 	}
 	return f, nil
+}
+
+// How long a lock is waited for, and how often it is tried.
+const (
+	lockTime  = 5 * time.Second
+	lockEvery = 50 * time.Millisecond
+)
+
+// waitLock is lockData that waits for whoever has the lock, until enough says
+// that there is no need.
+func waitLock(ctx context.Context, dir string, enough func() bool) (*os.File, error) {
+	for end := time.Now().Add(lockTime); ; {
+		lock, err := lockData(dir)
+		if !errors.Is(err, errLocked) || enough() || time.Now().After(end) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lockEvery):
+		}
+	}
+}
+
+// lockHint adds to an error of the data directory's lock what mends it.
+func lockHint(cfg Config, err error) error {
+	dir := cfg.DataDirectory
+	switch {
+	case errors.Is(err, errLocked):
+		return hint(err, "nothing answers on %s: a command, or a gatepost that starts or hangs, has held the lock for %v; fuser -v %s shows which",
+			cfg.adminSocket(), lockTime, filepath.Join(dir, "lock"))
+	case errors.Is(err, os.ErrNotExist):
+		return hint(err, "install -d -o %d -g %d -m 0700 %s makes it", cfg.MailUID, cfg.MailGID, dir)
+	case errors.Is(err, os.ErrPermission):
+		return hint(err, "chown -R %d:%d %s gives it to the mail user", cfg.MailUID, cfg.MailGID, dir)
+	}
+	return err
 }
 
 func lockError(err error) error {

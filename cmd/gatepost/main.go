@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,6 +68,11 @@ func hint(err error, format string, args ...any) error {
 	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
 }
 
+// warn tells of something that does not keep a command from its work.
+func warn(w io.Writer, format string, args ...any) {
+	fmt.Fprintf(w, "gatepost: warning: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
 // printError writes err and its hint to stderr.
 func printError(err error) {
 	fmt.Fprintf(os.Stderr, "gatepost: error: %s\n", printable(err.Error()))
@@ -85,7 +92,9 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   user   add|list|remove|show|password|hold|release|disable|enable
   alias  add|list|remove|show   addresses that lead to mailboxes
 
-  dkim   new|list|dns|test      signing keys and the DNS records that publish them
+  dkim   new|list|dns|test|rotate|remove|import   signing keys and their DNS records
+  dkim   why QUEUE-ID           which keys signed a message, or why none did
+  auth   check|spf|dmarc        who really sent a message, step by step
   ban    list|add|remove        who may not log in, why and until when
   limit  show                   who has used how much of which limit
   scan   FILE...                what the filter says of a message
@@ -135,7 +144,7 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&app.configPath, "config", defaultConfig, "configuration file")
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
-		newDKIM(app), newBan(app), newLimit(app), newScan(app), newExplain(app), newVersion())
+		newDKIM(app), newAuth(app), newBan(app), newLimit(app), newScan(app), newExplain(app), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)
@@ -159,9 +168,17 @@ func newHelp(root *cobra.Command) *cobra.Command {
 
 // misuseArgs makes every argument check of the tree end with exit code 2.
 func misuseArgs(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil && cmd.HasParent() {
+	if cmd.HasParent() {
+		check := cmd.Args
 		cmd.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
+			var err error
+			switch {
+			case slices.Contains(args, ""): // a variable of a script that is not set
+				err = errors.New("an argument is empty")
+			case check != nil:
+				err = check(c, args)
+			}
+			if err != nil {
 				return &misuse{hint(err, "%s --help shows how", c.CommandPath())}
 			}
 			return nil

@@ -63,7 +63,8 @@ func (r *reloader) reload() error {
 	r.stores.limits.Store(&next.Policyd.Limits)
 	r.stores.guard.Reconfigure(next.Guard)
 	r.stores.journal.Reconfigure(next.Journal)
-	r.level.Set(next.Log.Level)
+	r.stores.keys.Reconfigure(next.DKIM)
+	r.level.Set(slog.Level(next.Log.Level))
 	return r.daemons.reconfigure(next)
 }
 

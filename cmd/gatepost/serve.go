@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,7 +32,8 @@ func newServe(a *app) *cobra.Command {
 SIGTERM lets sessions in hand finish. SIGHUP reads the configuration and the
 DKIM keys again: a file with a fault changes nothing, and the log says why.
 Serve does not run as root; start it as the user that owns the mail.`,
-		Example: "  gatepost serve --config /etc/gatepost/gatepost.yaml",
+		Example:   "  gatepost serve --config /etc/gatepost/gatepost.yaml",
+		ValidArgs: daemonNames,
 		Args: func(_ *cobra.Command, args []string) error {
 			for _, d := range args {
 				if !slices.Contains(daemonNames, d) {
@@ -55,7 +57,7 @@ Serve does not run as root; start it as the user that owns the mail.`,
 
 // newLog returns the logger of a configuration, on stderr.
 func newLog(w io.Writer, cfg logConfig, level *slog.LevelVar) *slog.Logger {
-	level.Set(cfg.Level)
+	level.Set(slog.Level(cfg.Level))
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
@@ -92,10 +94,14 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	defer signal.Stop(hup)
 	level := new(slog.LevelVar)
 	log := newLog(os.Stderr, cfg.Log, level)
-	lock, err := lockData(cfg.DataDirectory)
+	// A command may have it for a moment. Whether a gatepost answers is not
+	// asked: its socket may be the one that systemd holds for us.
+	lock, err := waitLock(ctx, cfg.DataDirectory, func() bool { return false })
+	if errors.Is(err, errLocked) {
+		return hint(err, "systemctl status gatepost, or fuser -v %s, shows which", filepath.Join(cfg.DataDirectory, "lock"))
+	}
 	if err != nil {
-		return hint(err, "install -d -o %d -g %d -m 0700 %s makes the data directory; ps says which gatepost runs",
-			cfg.MailUID, cfg.MailGID, cfg.DataDirectory)
+		return lockHint(cfg, err)
 	}
 	defer lock.Close()
 	s, err := openStores(ctx, cfg, log)
@@ -125,6 +131,7 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	if err != nil {
 		return err
 	}
+	r.stores.measureQueues(sockets, lns, log)
 	g, ctx := errgroup.WithContext(ctx)
 	for i, sock := range sockets {
 		g.Go(func() error {
@@ -136,6 +143,7 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	}
 	g.Go(func() error { r.loop(ctx, hup); return nil })
 	g.Go(func() error { watchdog(ctx, r.daemons, log); return nil })
+	g.Go(func() error { r.stores.keys.Run(ctx, r.stores.freshDNS); return nil })
 	g.Go(func() error {
 		// At the beginning of the end: systemd then waits for no watchdog.
 		<-ctx.Done()

@@ -106,6 +106,8 @@ func TestServe(t *testing.T) {
 		t.Errorf("ban list prints %s", out)
 	}
 	s.second(t)
+	s.completes(t)
+	s.stranger(t)
 
 	s.configure(t, "authd: {failure_dealy: 1s}\n")
 	s.signal(t, syscall.SIGHUP)
@@ -118,20 +120,55 @@ func TestServe(t *testing.T) {
 // second tries to start another one, and to open the stores beside this one.
 func (s *served) second(t *testing.T) {
 	t.Helper()
-	out, err := s.serve(t).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "another gatepost uses the data directory\ngatepost: hint: ") {
-		t.Errorf("a second serve: %v, %s", err, out)
-	}
+	var other sync.WaitGroup // both wait for the lock, and so at the same time
+	defer other.Wait()
+	other.Go(func() { s.otherServe(t) })
 	admin := filepath.Join(s.dir, "run/admin")
 	if err := os.Rename(admin, admin+".away"); err != nil {
 		t.Fatal(err)
 	}
 	a := s.run(t, "user", "list")
-	if a.code != 1 || !strings.Contains(a.talk, "hint: a gatepost runs but does not answer on "+admin) {
+	if a.code != 1 || !strings.Contains(a.talk, "hint: nothing answers on "+admin+": ") {
 		t.Errorf("user list without the socket: exit %d: %s", a.code, a.talk)
 	}
 	if err := os.Rename(admin+".away", admin); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func (s *served) otherServe(t *testing.T) {
+	t.Helper()
+	out, err := s.serve(t).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another gatepost uses the data directory\ngatepost: hint: systemctl status gatepost") {
+		t.Errorf("a second serve: %v, %s", err, out)
+	}
+}
+
+// completes types TAB.
+func (s *served) completes(t *testing.T) {
+	t.Helper()
+	for _, tc := range []struct{ args, want string }{
+		{"domain show", "example.org"}, {"user hold", "alice@example.org"}, {"user show alice@example.org", ""},
+		{"alias add", ""}, {"alias add x@example.org", "alice@example.org"}, {"ban remove", "203.0.113.0/24"}, {"serve", "milter"},
+	} {
+		out := s.must(t, append(append([]string{"__complete"}, strings.Fields(tc.args)...), "")...)
+		if first, _, _ := strings.Cut(out, "\n"); first != tc.want && (tc.want != "" || !strings.HasPrefix(first, ":")) {
+			t.Errorf("TAB after %q gives %q, want %q", tc.args, out, tc.want)
+		}
+	}
+}
+
+// stranger asks as nobody, whom the socket is closed to.
+func (s *served) stranger(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	cmd := s.command(t, "user", "list")
+	cmd.Env = append(cmd.Env, asUser+"=65534")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.HasPrefix(string(out), "gatepost: error: only root and ") {
+		t.Errorf("user list as nobody: %v, %s", err, out)
 	}
 }
 
@@ -220,6 +257,17 @@ func TestServeRefuses(t *testing.T) {
 		}},
 		{"another directory's owner", "gatepost: hint: set mail_uid to the owner of ", func() error {
 			return os.WriteFile(m.config(), fmt.Appendf(nil, "hostname: mx.example.org\ndata_directory: %s/data\nmail_uid: %d\n", m.dir, m.uid+1), 0o644)
+		}},
+		{"a data directory of somebody else", "hint: chown -R ", func() error {
+			m.configure(t, "")
+			data := filepath.Join(m.dir, "data")
+			if err := os.Remove(filepath.Join(data, "lock")); err != nil {
+				return err
+			}
+			if os.Getuid() != 0 {
+				return os.Chmod(data, 0o500)
+			}
+			return os.Chown(data, 0, 0)
 		}},
 		{"no data directory", "hint: install -d -o ", func() error {
 			m.configure(t, "")

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/admin"
@@ -31,8 +33,11 @@ type stores struct {
 	limiter  *limit.Limiter
 	metrics  *metric.Set
 	dns      *resolver.Resolver
-	// freshDNS keeps no answer: "dkim test" shows what is published now.
+	// freshDNS keeps no answer: "dkim test" and a rotation see what is published
+	// now.
 	freshDNS *resolver.Resolver
+
+	writable lastLook // at the account store
 
 	// limits are the limits of the configuration in force, for lists.
 	limits atomic.Pointer[[]limit.Limit]
@@ -76,6 +81,7 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 	if s.keys, err = keys.Open(cfg.dkimDirectory(), log); err != nil {
 		return err
 	}
+	s.keys.Reconfigure(cfg.DKIM)
 	if s.dns, err = resolver.New(cfg.Resolver, log); err != nil {
 		return err
 	}
@@ -106,6 +112,7 @@ func emptySpool(dir string) error {
 
 // measure adds what the stores count themselves to the metrics.
 func (s *stores) measure() {
+	s.measureDaemons()
 	s.metrics.Counter("gatepost_journal_dropped_total", "Journal records dropped because the disk did not follow.",
 		func() float64 { return float64(s.journal.Dropped()) })
 	s.metrics.Gauge("gatepost_journal_queue_records", "Journal records that wait for the disk.",
@@ -120,6 +127,29 @@ func (s *stores) measure() {
 	}
 	s.metrics.Counter("gatepost_guard_dropped_total", "Networks that the guard forgot because its tables were full.",
 		func() float64 { return float64(s.guard.Stats().Dropped) })
+}
+
+// lookEvery is how long the answer of a look that costs a write is kept.
+const lookEvery = 10 * time.Second
+
+// lastLook keeps what the last look found.
+type lastLook struct {
+	mu  sync.Mutex // guards the fields below
+	at  time.Time
+	err error
+}
+
+// look returns what f found, at most lookEvery ago.
+func (l *lastLook) look(ctx context.Context, f func(context.Context) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.at) >= lookEvery {
+		l.err = f(ctx)
+		if l.at = now; ctx.Err() != nil {
+			l.at = time.Time{} // who asked did not wait for the answer
+		}
+	}
+	return l.err
 }
 
 // close closes in the reverse order of opening.

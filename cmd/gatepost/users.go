@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -49,16 +50,21 @@ func newUserAdd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := checkHome(cfg, addr); err != nil {
+		mail, there, err := mailOf(cfg, addr)
+		if err != nil {
 			return err
 		}
 		hash, err := readNewPassword(cmd, addr.String())
 		if err != nil {
 			return err
 		}
-		return a.withAccounts(cmd, func(s account.Store) error {
+		err = a.withAccounts(cmd, func(s account.Store) error {
 			return s.AddUser(cmd.Context(), account.User{Addr: addr, Password: hash})
 		})
+		if err == nil && there {
+			warn(cmd.ErrOrStderr(), "%s is there already: its mail is now that of %s", mail, addr)
+		}
+		return err
 	}
 	return cmd
 }
@@ -66,7 +72,7 @@ func newUserAdd(a *app) *cobra.Command {
 func newUserPassword(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "password ADDRESS", Short: "Set a password, from a prompt or stdin",
-		Example: "  gatepost user password alice@example.org", Args: cobra.ExactArgs(1),
+		Example: "  gatepost user password alice@example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, userNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
 			if err != nil {
@@ -86,15 +92,24 @@ func newUserPassword(a *app) *cobra.Command {
 func newUserRemove(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "remove ADDRESS", Short: "Remove a mailbox's login; its mail stays on disk",
-		Example: "  gatepost user remove bob@example.org", Args: cobra.ExactArgs(1),
+		Example: "  gatepost user remove bob@example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, userNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
 			if err != nil {
 				return err
 			}
-			return a.withAccounts(cmd, func(s account.Store) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			mail, there, mailErr := mailOf(cfg, addr) // none for a name that has no directory
+			err = a.withAccounts(cmd, func(s account.Store) error {
 				return s.RemoveUser(cmd.Context(), addr)
 			})
+			if err == nil && mailErr == nil && there {
+				fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: the mail stays in %s\n", printable(mail))
+			}
+			return err
 		},
 	}
 }
@@ -103,6 +118,7 @@ func newUserRemove(a *app) *cobra.Command {
 func newUserFlag(a *app, use, short string, set func(account.Store, *cobra.Command, account.User) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ADDRESS", Short: short, Example: "  gatepost user " + use + " alice@example.org", Args: cobra.ExactArgs(1),
+		ValidArgsFunction: a.complete(1, userNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			addr, err := address(args[0])
 			if err != nil {
@@ -117,7 +133,8 @@ func newUserFlag(a *app, use, short string, set func(account.Store, *cobra.Comma
 
 func newUserList(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "list [DOMAIN|MASK]", Short: "List users, all or those of a domain or mask",
-		Example: "  gatepost user list example.org\n  gatepost user list 'a*@example.org' --json", Args: cobra.MaximumNArgs(1)}
+		Example: "  gatepost user list example.org\n  gatepost user list 'a*@example.org' --json", Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.complete(1, domainNames)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.withAccounts(cmd, func(s account.Store) error {
@@ -136,7 +153,7 @@ func newUserList(a *app) *cobra.Command {
 
 func newUserShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show a user",
-		Example: "  gatepost user show alice@example.org", Args: cobra.ExactArgs(1)}
+		Example: "  gatepost user show alice@example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, userNames)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		addr, err := address(args[0])
@@ -166,11 +183,7 @@ func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
 	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		pw, err = promptTwice(cmd.ErrOrStderr(), int(f.Fd()), user)
 	} else {
-		pw, err = bufio.NewReader(io.LimitReader(cmd.InOrStdin(), password.MaxBytes+2)).ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		pw = []byte(strings.TrimRight(string(pw), "\r\n"))
+		pw, err = readLine(cmd.InOrStdin())
 	}
 	switch {
 	case err != nil:
@@ -180,7 +193,25 @@ func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
 	case len(pw) > password.MaxBytes:
 		return secret.Value{}, fmt.Errorf("a password has at most %d bytes", password.MaxBytes)
 	}
+	if utf8.RuneCount(pw) < shortPassword {
+		warn(cmd.ErrOrStderr(), "the password has fewer than %d characters, and is soon guessed", shortPassword)
+	}
 	return password.Hash(password.Default, pw)
+}
+
+// shortPassword is below how many characters a password is worth a warning. It
+// is still taken: somebody may need it for a test.
+const shortPassword = 8
+
+// readLine reads all of r, which has to be one line. A second line is no part
+// of a password, and may be a sign of the wrong file.
+func readLine(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, password.MaxBytes+3)) // CR LF, and one too many
+	line, rest, _ := bytes.Cut(b, []byte("\n"))
+	if err == nil && len(rest) > 0 {
+		err = hint(errors.New("there is more than one line"), "give the password alone, as one line on stdin")
+	}
+	return bytes.TrimSuffix(line, []byte("\r")), err
 }
 
 func promptTwice(w io.Writer, fd int, user string) ([]byte, error) {

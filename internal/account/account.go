@@ -22,6 +22,9 @@ var (
 	ErrNotEmpty = errors.New("domain still has users or aliases")
 	// ErrInvalid means that a value can not be stored: no address, too long.
 	ErrInvalid = errors.New("not valid")
+	// ErrLoop means that an alias would lead back to an address that it comes
+	// from, so that its mail would reach nobody.
+	ErrLoop = errors.New("alias loop")
 )
 
 // Limits of what a store has to hold, and refuses beyond.
@@ -36,8 +39,7 @@ const (
 
 // Domain is a mail domain whose mailboxes are here.
 type Domain struct {
-	// Name is in lower case, without a final dot. An internationalized domain
-	// has the form in which it was added; the other form is another domain.
+	// Name is in lower case, without a final dot, and in ASCII: see ValidDomain.
 	Name string `json:"name"`
 }
 
@@ -93,6 +95,7 @@ type Reader interface {
 // Writer changes a store. A change is on disk, and seen by every Reader method,
 // before the method returns. Domains and local parts are folded.
 type Writer interface {
+	// AddDomain adds a domain that is ValidDomain, else it is ErrInvalid.
 	AddDomain(ctx context.Context, name string) error
 	// RemoveDomain removes a domain. One with users or aliases is ErrNotEmpty,
 	// unless force removes them with it. Their mail stays on disk.
@@ -107,7 +110,10 @@ type Writer interface {
 	SetQuota(ctx context.Context, addr mailaddr.Address, bytes int64) error
 
 	// AddAlias adds a's targets to those that the alias has. It is ErrExists
-	// when all of them were there. Loops are not looked for: Postfix stops them.
+	// when all of them were there, and ErrLoop when mail for the alias would
+	// then come back to it through rows that are there. A mailbox may lead to
+	// itself: it keeps a copy. A loop through a detail, or one that comes about
+	// when a row is removed, is not looked for: Postfix stops it.
 	AddAlias(ctx context.Context, a Alias) error
 	// RemoveAlias removes the named targets, or the alias when none is named or
 	// left. A target that the alias does not have is ErrNotFound, and nothing changes.

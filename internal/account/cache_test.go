@@ -1,6 +1,7 @@
 package account
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -60,5 +61,32 @@ func TestLookUpDuringChange(t *testing.T) {
 	}
 	if _, _, ok := s.users.get(s.Version(), key); ok {
 		t.Error("an answer from before the change was kept")
+	}
+}
+
+// A disk that takes no change is noticed before somebody makes one: the look
+// writes.
+func TestWritable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.db")
+	s, err := OpenSQLite(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	before, err := os.Stat(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); err != nil {
+		t.Errorf("Writable() = %v", err)
+	}
+	if after, err := os.Stat(path + "-wal"); err != nil || after.Size() <= before.Size() {
+		t.Errorf("Writable() wrote nothing: %d bytes, %v, were %d", after.Size(), err, before.Size())
+	}
+	if _, err := s.db.Writer.Exec("PRAGMA query_only = 1"); err != nil { // as a disk that was remounted
+		t.Fatal(err)
+	}
+	if err := s.Writable(t.Context()); err == nil {
+		t.Error("Writable() = nil of a file that can not be written")
 	}
 }

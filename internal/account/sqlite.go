@@ -77,6 +77,20 @@ func (s *SQLite) Close() error {
 	return errors.Join(append(errs, s.db.Close())...)
 }
 
+// Writable returns nil if a change can be made now, and else what keeps it from
+// being written. It writes one page.
+func (s *SQLite) Writable(ctx context.Context) error {
+	err := sqlite.Tx(ctx, s.db.Writer, func(tx *sql.Tx) error {
+		// We do not use this number; to set it is a write, also to the same.
+		_, err := tx.ExecContext(ctx, "PRAGMA user_version = 0")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("accounts can not be written: %w", err)
+	}
+	return nil
+}
+
 // Version implements Reader.
 func (s *SQLite) Version() uint64 { return s.version.Load() }
 

@@ -25,10 +25,10 @@ func (s *SQLite) change(ctx context.Context, what string, fn func(*sql.Tx) error
 
 // AddDomain implements Writer.
 func (s *SQLite) AddDomain(ctx context.Context, name string) error {
-	name = foldDomain(name)
-	if err := validDomain(name); err != nil {
+	if err := ValidDomain(name); err != nil {
 		return err
 	}
+	name = foldDomain(name)
 	return s.change(ctx, "add domain "+name, func(tx *sql.Tx) error {
 		return insert(ctx, tx, "INSERT INTO domains (name) VALUES (?)", name)
 	})
@@ -159,7 +159,8 @@ func (s *SQLite) AddAlias(ctx context.Context, a Alias) error {
 		if targets > MaxTargets {
 			return fmt.Errorf("%w: an alias has %d targets at most", ErrInvalid, MaxTargets)
 		}
-		return nil
+		w := loopWalk{tx: tx, state: map[mailaddr.Address]walked{}}
+		return w.follow(ctx, a.Addr)
 	})
 }
 
@@ -228,14 +229,6 @@ func aliasName(a mailaddr.Address) string {
 		return "@" + a.Domain
 	}
 	return a.String()
-}
-
-func validDomain(name string) error {
-	a, err := mailaddr.Parse("x@" + name)
-	if err != nil || a.Domain != name || strings.HasPrefix(name, "[") {
-		return fmt.Errorf("%w: %q is no domain", ErrInvalid, name)
-	}
-	return nil
 }
 
 // validAddr wants what Parse gives, with a domain.

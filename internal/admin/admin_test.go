@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/listen"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
@@ -36,14 +38,21 @@ type noDNS struct{}
 
 func (noDNS) LookupTXT(context.Context, string) ([]string, error) { return nil, nil }
 
-type fakeGuard struct{ bans []guard.Ban }
+func (noDNS) Authoritative(context.Context, string) ([]resolver.Shown, time.Duration, error) {
+	return []resolver.Shown{{Server: "ns1.example.org (192.0.2.1)"}}, time.Hour, nil
+}
+
+type fakeGuard struct {
+	bans []guard.Ban
+	disk error // of a change, which holds in memory
+}
 
 func (g *fakeGuard) Bans(context.Context) ([]guard.Ban, error) { return g.bans, nil }
 
 func (g *fakeGuard) Add(_ context.Context, p netip.Prefix, d time.Duration, reason string) (guard.Ban, error) {
 	b := guard.Ban{ID: "x", Network: p, Reason: reason, Until: time.Now().Add(d)}
 	g.bans = append(g.bans, b)
-	return b, nil
+	return b, g.disk
 }
 
 func (g *fakeGuard) Remove(context.Context, netip.Prefix) error {
@@ -51,7 +60,19 @@ func (g *fakeGuard) Remove(context.Context, netip.Prefix) error {
 		return guard.ErrNotFound
 	}
 	g.bans = nil
-	return nil
+	return g.disk
+}
+
+// fullDisk is a journal that can be read, and not written.
+type fullDisk struct{ journalStore }
+
+func (fullDisk) Flush(context.Context) error { return errors.New("disk is full,\nall of it") }
+
+func (fullDisk) Story(_ context.Context, id string) (journal.Story, error) {
+	if id != "Q1" {
+		return journal.Story{}, journal.ErrNotFound
+	}
+	return journal.Story{QueueID: id}, nil
 }
 
 type panics struct{ journalStore }
@@ -168,7 +189,7 @@ func TestKeysBansLimits(t *testing.T) {
 	if err != nil || !strings.Contains(k.Zone, "v=DKIM1; k=ed25519; p=") {
 		t.Fatalf("CreateKey = %+v, %v", k, err)
 	}
-	if l, err := c.Keys(ctx, "example.org"); err != nil || len(l) != 1 || l[0] != k {
+	if l, err := c.Keys(ctx, "example.org"); err != nil || len(l) != 1 || !reflect.DeepEqual(l[0], k) {
 		t.Errorf("Keys = %+v, %v", l, err)
 	}
 	if l, err := c.Keys(ctx, "example.net"); err != nil || len(l) != 0 {
@@ -252,6 +273,52 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFullDisk: what is there can be read and what holds in memory holds; the
+// person hears what is missing.
+func TestFullDisk(t *testing.T) {
+	c, _ := start(t, []int{os.Getuid()}, func(b *Backend) {
+		b.Journal = fullDisk{b.Journal}
+		b.Guard = &fakeGuard{disk: errors.New("disk is full")}
+	})
+	var heard []string
+	c.Warn = func(text string) { heard = append(heard, text) }
+	const late = "the newest records are not written yet: disk is full, all of it"
+	p := netip.MustParsePrefix("203.0.113.0/24")
+	for _, tc := range []struct {
+		name, want string
+		do         func() error
+	}{
+		{"story", late, func() error {
+			s, err := c.Story(t.Context(), "Q1")
+			if err == nil && s.QueueID != "Q1" {
+				t.Errorf("Story = %+v", s)
+			}
+			return err
+		}},
+		{"records", late, func() error { _, err := c.Records(t.Context(), p, time.Now()); return err }},
+		{"ban", "the ban ends with a restart: disk is full", func() error {
+			b, err := c.AddBan(t.Context(), p, time.Hour, "")
+			if err == nil && b.Network != p {
+				t.Errorf("AddBan = %+v", b)
+			}
+			return err
+		}},
+		{"lift", "the ban may come back with a restart: disk is full", func() error { return c.RemoveBan(t.Context(), p) }},
+	} {
+		heard = nil
+		if err := tc.do(); err != nil || len(heard) != 1 || heard[0] != tc.want {
+			t.Errorf("%s: %v, and says %q, want %q", tc.name, err, heard, tc.want)
+		}
+	}
+	heard = nil
+	if err := c.RemoveBan(t.Context(), p); !errors.Is(err, guard.ErrNotFound) || heard != nil {
+		t.Errorf("RemoveBan of nothing = %v, and says %q", err, heard)
+	}
+	if _, err := c.Story(t.Context(), "Q2"); !errors.Is(err, journal.ErrNotFound) || len(heard) != 1 || heard[0] != late {
+		t.Errorf("Story of what may wait for the disk = %v, and says %q", err, heard)
+	}
 }
 
 func TestLocal(t *testing.T) {

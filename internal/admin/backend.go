@@ -18,23 +18,13 @@ import (
 type Backend struct {
 	Accounts account.Store
 	Keys     keyStore
-	DNS      txtResolver
+	DNS      keyDNS
 	Guard    guardStore
 	Limits   limitStore
 	Journal  journalStore
 	Metrics  http.Handler
 	// Health returns what is wrong, or nil.
 	Health func(context.Context) error
-}
-
-type keyStore interface {
-	Create(domain, selector string, alg keys.Algorithm) (keys.Key, error)
-	List() []keys.Key
-	Active(domain string) []keys.Key
-}
-
-type txtResolver interface {
-	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
 type guardStore interface {
@@ -60,18 +50,28 @@ var sentinels = map[error]string{
 	account.ErrNoDomain: "no-domain",
 	account.ErrNotEmpty: "not-empty",
 	account.ErrInvalid:  "invalid",
+	account.ErrLoop:     "loop",
 	journal.ErrNotFound: "no-story",
+	keys.ErrNoKey:       "no-key",
+	keys.ErrExists:      "key-exists",
+	keys.ErrNothing:     "nothing",
+	keys.ErrInUse:       "in-use",
 	guard.ErrNotFound:   "no-ban",
 	guard.ErrInvalid:    "bad-ban",
 }
 
 var statusOf = map[string]int{
-	"not-found": http.StatusNotFound,
-	"exists":    http.StatusConflict,
-	"no-domain": http.StatusConflict,
-	"not-empty": http.StatusConflict,
-	"invalid":   http.StatusBadRequest,
-	"no-story":  http.StatusNotFound,
-	"no-ban":    http.StatusNotFound,
-	"bad-ban":   http.StatusBadRequest,
+	"not-found":  http.StatusNotFound,
+	"exists":     http.StatusConflict,
+	"no-domain":  http.StatusConflict,
+	"not-empty":  http.StatusConflict,
+	"invalid":    http.StatusBadRequest,
+	"loop":       http.StatusConflict,
+	"no-story":   http.StatusNotFound,
+	"no-key":     http.StatusNotFound,
+	"key-exists": http.StatusConflict,
+	"nothing":    http.StatusConflict,
+	"in-use":     http.StatusConflict,
+	"no-ban":     http.StatusNotFound,
+	"bad-ban":    http.StatusBadRequest,
 }

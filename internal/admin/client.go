@@ -24,6 +24,8 @@ var ErrAway = errors.New("nothing answers on the admin socket")
 type Client struct {
 	path string
 	http *http.Client
+	// Warn, if set before the first request, hears what an answer lacks.
+	Warn func(text string)
 }
 
 // NewClient returns a Client for the socket at path. It does not connect yet.
@@ -91,12 +93,19 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ECONNREFUSED) {
 			return fmt.Errorf("%w %s", ErrAway, c.path)
 		}
+		var u *url.Error // says "Get" and our own made-up address
+		if errors.As(err, &u) {
+			err = u.Err
+		}
 		return fmt.Errorf("ask %s: %w", c.path, err)
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
 	if err != nil {
 		return fmt.Errorf("read answer of %s: %w", c.path, err)
+	}
+	if text := res.Header.Get("X-Warning"); text != "" && c.Warn != nil {
+		c.Warn(text)
 	}
 	if res.StatusCode != http.StatusOK {
 		return refusal(res, b)

@@ -2,15 +2,14 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
-	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/limit"
 )
 
@@ -40,10 +39,12 @@ func badRequest(err error) error {
 
 func (s *Server) journalRoutes(j journalStore) {
 	s.handle("GET /v1/stories/{id}", func(r *http.Request) (any, error) {
-		if err := j.Flush(r.Context()); err != nil {
+		late, err := behind(r.Context(), j)
+		if err != nil {
 			return nil, err
 		}
-		return j.Story(r.Context(), r.PathValue("id"))
+		story, err := j.Story(r.Context(), r.PathValue("id"))
+		return late.with(story), err
 	})
 	s.handle("GET /v1/records", func(r *http.Request) (any, error) {
 		network, err := netip.ParsePrefix(r.URL.Query().Get("client"))
@@ -54,11 +55,33 @@ func (s *Server) journalRoutes(j journalStore) {
 		if err != nil {
 			return nil, badRequest(err)
 		}
-		if err := j.Flush(r.Context()); err != nil {
+		late, err := behind(r.Context(), j)
+		if err != nil {
 			return nil, err
 		}
-		return j.Client(r.Context(), network, since)
+		records, err := j.Client(r.Context(), network, since)
+		return late.with(records), err
 	})
+}
+
+// warning goes to the person at the terminal, unless it is empty.
+type warning string
+
+func (w warning) with(v any) any {
+	if w == "" {
+		return v
+	}
+	return withWarning{v, string(w)}
+}
+
+// behind has the journal written, and says so when that fails: the older
+// records can be read all the same.
+func behind(ctx context.Context, j journalStore) (warning, error) {
+	err := j.Flush(ctx)
+	if err == nil || ctx.Err() != nil || errors.Is(err, journal.ErrClosed) {
+		return "", err
+	}
+	return warning("the newest records are not written yet: " + err.Error()), nil
 }
 
 // newBan is a ban that an admin sets.
@@ -75,95 +98,23 @@ func (s *Server) banRoutes(g guardStore) {
 		if err := input(r, &in); err != nil {
 			return nil, err
 		}
-		return g.Add(r.Context(), in.Network, time.Duration(in.Seconds)*time.Second, in.Reason)
+		b, err := g.Add(r.Context(), in.Network, time.Duration(in.Seconds)*time.Second, in.Reason)
+		if err != nil && b.ID != "" { // it holds
+			return withWarning{b, "the ban ends with a restart: " + err.Error()}, nil
+		}
+		return b, err
 	})
 	s.handle("DELETE /v1/bans", func(r *http.Request) (any, error) {
 		network, err := netip.ParsePrefix(r.URL.Query().Get("network"))
 		if err != nil {
 			return nil, badRequest(err)
 		}
-		return nil, g.Remove(r.Context(), network)
-	})
-}
-
-// Key is what the command line needs to know of a signing key: nothing secret.
-type Key struct {
-	Domain    string `json:"domain"`
-	Selector  string `json:"selector"`
-	Algorithm string `json:"algorithm"`
-	Name      string `json:"name"`
-	Record    string `json:"record"`
-	Zone      string `json:"zone"`
-}
-
-func describe(k keys.Key) Key {
-	return Key{Domain: k.Domain, Selector: k.Selector, Algorithm: string(k.Algorithm),
-		Name: k.Name(), Record: k.Record(), Zone: k.Zone()}
-}
-
-// NewKey asks for a key: an empty Selector gets a name from date and algorithm.
-type NewKey struct {
-	Domain    string `json:"domain"`
-	Selector  string `json:"selector"`
-	Algorithm string `json:"algorithm"`
-}
-
-func (s *Server) keyRoutes(k keyStore, dns txtResolver) {
-	s.handle("GET /v1/keys/test", func(r *http.Request) (any, error) {
-		out := []keys.Report{}
-		for _, key := range k.List() {
-			if d := r.URL.Query().Get("domain"); d != "" && !strings.EqualFold(d, key.Domain) {
-				continue
-			}
-			report, err := keys.Test(r.Context(), dns, key)
-			if err != nil {
-				report.Problem = "the DNS gave no answer: " + err.Error()
-			}
-			out = append(out, report)
+		err = g.Remove(r.Context(), network)
+		if err != nil && !errors.Is(err, guard.ErrNotFound) { // it is lifted
+			return withWarning{nil, "the ban may come back with a restart: " + err.Error()}, nil
 		}
-		return out, nil
+		return nil, err
 	})
-	s.handle("GET /v1/keys", func(r *http.Request) (any, error) {
-		out := []Key{}
-		for _, key := range k.List() {
-			if d := r.URL.Query().Get("domain"); d == "" || strings.EqualFold(d, key.Domain) {
-				out = append(out, describe(key))
-			}
-		}
-		return out, nil
-	})
-	s.handle("POST /v1/keys", func(r *http.Request) (any, error) {
-		var in NewKey
-		if err := input(r, &in); err != nil {
-			return nil, err
-		}
-		key, err := k.Create(in.Domain, in.Selector, keys.Algorithm(in.Algorithm))
-		if err != nil {
-			return nil, err
-		}
-		return describe(key), nil
-	})
-}
-
-// Keys lists the signing keys of domain, or all for "".
-func (c *Client) Keys(ctx context.Context, domain string) ([]Key, error) {
-	var out []Key
-	err := c.do(ctx, http.MethodGet, "/v1/keys?domain="+url.QueryEscape(domain), nil, &out)
-	return out, err
-}
-
-// TestKeys compares the DNS with the private keys of domain, or all for "".
-func (c *Client) TestKeys(ctx context.Context, domain string) ([]keys.Report, error) {
-	var out []keys.Report
-	err := c.do(ctx, http.MethodGet, "/v1/keys/test?domain="+url.QueryEscape(domain), nil, &out)
-	return out, err
-}
-
-// CreateKey makes a signing key, which is in use from then on.
-func (c *Client) CreateKey(ctx context.Context, k NewKey) (Key, error) {
-	var out Key
-	err := c.do(ctx, http.MethodPost, "/v1/keys", k, &out)
-	return out, err
 }
 
 // Bans lists what is refused now.

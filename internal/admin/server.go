@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/listen"
@@ -91,7 +92,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		if known {
 			who = fmt.Sprintf("user id %d", cred.UID)
 		}
-		writeError(w, &Error{Status: http.StatusForbidden, Text: who + " may not use the admin socket"})
+		writeError(w, &Error{Status: http.StatusForbidden, Text: who + " may not ask gatepost"})
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
@@ -131,6 +132,10 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (s *Server) handle(pattern string, f func(r *http.Request) (any, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		v, err := f(r)
+		if warned, ok := v.(withWarning); ok {
+			v = warned.value
+			w.Header().Set("X-Warning", oneLine(warned.text))
+		}
 		if err != nil {
 			writeError(w, err)
 			return
@@ -140,6 +145,23 @@ func (s *Server) handle(pattern string, f func(r *http.Request) (any, error)) {
 		}
 		writeJSON(w, http.StatusOK, v)
 	})
+}
+
+// withWarning is a result, or with an error none, that is not all that was asked
+// for, with what the person at the terminal has to know of that.
+type withWarning struct {
+	value any
+	text  string
+}
+
+// oneLine makes text fit a header field.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // input decodes the JSON body of r into v, strictly.

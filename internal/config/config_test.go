@@ -30,6 +30,8 @@ type sample struct {
 	Strict   bool     `yaml:"strict"`
 }
 
+func (s *sample) Words() map[string]string { return map[string]string{"caps": "policyd"} }
+
 func (s *sample) Validate() error {
 	var errs []error
 	for i, l := range s.Policyd.Limits {
@@ -101,6 +103,12 @@ func TestDecodeFaults(t *testing.T) {
 			`t.yaml:4:12: policyd.timeout: "5" is not a time span such as 30s, 10m, 12h or 7d`,
 			`t.yaml:5:20: policyd.max_connections: "many" is not a whole number`,
 		}},
+		{"a setting of a part at the root", "limits: []\ncaps: 1\npolicyd: {limit: []}\n", []string{
+			`t.yaml:1:1: limits: unknown setting, did you mean "policyd.limits"?`,
+			`t.yaml:2:1: caps: unknown setting, did you mean "policyd"?`,
+			`t.yaml:3:11: policyd.limit: unknown setting, did you mean "limits"?`}},
+		{"byte order mark", "\ufeffhostname: a\nhostnme: b\n", []string{`t.yaml:2:1: hostnme: unknown setting, did you mean "hostname"?`}},
+		{"UTF-16", "\xff\xfeh\x00", []string{`t.yaml: the file is in UTF-16, and has to be in UTF-8`}},
 		{"set twice", "hostname: a\nhostname: b\n", []string{`t.yaml:2:1: hostname: is set twice`}},
 		{"list entry", "policyd:\n  limits:\n    - name: a\n      rate: fast\n", []string{
 			`t.yaml:4:13: policyd.limits[0].rate: "fast" is not a rate such as 200/hour or 30/10m`}},

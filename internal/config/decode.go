@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"encoding"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -46,12 +48,17 @@ func Load(path string, v any) error {
 
 // Decode reads data into v, a pointer to a struct that holds the defaults, and
 // then calls v's Validate, if it has one. name is the file's name for faults.
-// All faults are reported at once, joined, each a *Fault; v is then of no use.
+// If v has a method Words, it names the keys that are meant by other words at
+// the root of the file. All faults are reported at once, joined, each a *Fault; v is then of no use.
 // Validate sees the defaults of settings that could not be read.
 // Settings that are absent keep their defaults; lists and maps are replaced.
 func Decode(name string, data []byte, v any) error {
 	if len(data) > MaxFileBytes {
 		return &Fault{File: name, Text: fmt.Sprintf("the file is larger than %d bytes", MaxFileBytes)}
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin a file with it
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return &Fault{File: name, Text: "the file is in UTF-16, and has to be in UTF-8"}
 	}
 	if line := tooDeep(data); line > 0 {
 		return &Fault{File: name, Line: line, Column: 1, Text: "more brackets are open than any setting needs"}
@@ -60,7 +67,12 @@ func Decode(name string, data []byte, v any) error {
 	if err != nil {
 		return syntaxFault(name, err)
 	}
-	d := decoder{file: name, places: map[string]*token.Position{}}
+	d := decoder{file: name, places: map[string]*token.Position{}, nested: nestedIn(reflect.TypeOf(v).Elem())}
+	if w, ok := v.(interface{ Words() map[string]string }); ok {
+		for word, key := range w.Words() {
+			d.nested[word] = append(d.nested[word], key)
+		}
+	}
 	docs := 0
 	for _, doc := range file.Docs {
 		if doc.Body == nil {
@@ -167,6 +179,7 @@ type decoder struct {
 	file   string
 	faults []error
 	places map[string]*token.Position
+	nested map[string][]string // where a name stands that is none of the root
 }
 
 func (d *decoder) fault(key string, n ast.Node, format string, args ...any) {
@@ -312,11 +325,20 @@ func (d *decoder) structure(key string, n ast.Node, v reflect.Value, depth int) 
 		}
 		i, known := fields[name]
 		if !known {
-			d.fault(full, pair.Key, "unknown setting%s", suggest(name, fields))
+			d.fault(full, pair.Key, "unknown setting%s", d.suggest(key, name, fields))
 			continue
 		}
 		d.value(full, pair.Value, v.Field(i), depth+1)
 	}
+}
+
+// suggest is suggest, and for a name at the root also what is deeper down under
+// just that name.
+func (d *decoder) suggest(key, name string, fields map[string]int) string {
+	if at := d.nested[name]; key == "" && len(at) > 0 {
+		return `, did you mean "` + strings.Join(at, `" or "`) + `"?`
+	}
+	return suggest(name, fields)
 }
 
 func (d *decoder) mapping(key string, n ast.Node, v reflect.Value, depth int) {

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -50,6 +51,29 @@ func keysOf(key string, t reflect.Type, out *[]string) {
 	default:
 		*out = append(*out, key)
 	}
+}
+
+// maxNested bounds the places of a name that are worth telling.
+const maxNested = 2
+
+// nestedIn returns the settings of the structs in a struct type by their name
+// alone, with their keys. A name that is in many of them is left out.
+func nestedIn(t reflect.Type) map[string][]string {
+	out := map[string][]string{}
+	for outer, i := range fieldsOf(t) {
+		if in := t.Field(i).Type; in.Kind() == reflect.Struct {
+			for name := range fieldsOf(in) {
+				out[name] = append(out[name], outer+"."+name)
+			}
+		}
+	}
+	for name, at := range out {
+		if len(at) > maxNested {
+			delete(out, name)
+		}
+		slices.Sort(at)
+	}
+	return out
 }
 
 // suggest returns `, did you mean "x"?` for the known name nearest to name, or

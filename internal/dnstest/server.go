@@ -80,6 +80,7 @@ func handler(network string, z *Zone) dns.HandlerFunc {
 			size = max(size, int(opt.UDPSize()))
 		}
 		fault := z.note(network, q.Question[0])
+		m.Authoritative = fault != Lame
 		switch {
 		case fault == Timeout:
 			return

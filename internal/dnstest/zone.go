@@ -39,6 +39,8 @@ const (
 	Stray
 	// NoEDNS answers FORMERR to a query with EDNS.
 	NoEDNS
+	// Lame answers as a server that does not have the zone: without the AA bit.
+	Lame
 )
 
 // Zone is what the server knows: all of DNS, as far as a test goes. It is safe

@@ -149,35 +149,6 @@ func TestLoginsOnlyOnSubmission(t *testing.T) {
 	}
 }
 
-// TestClientIsNotTold: where a user sits stays with us.
-func TestClientIsNotTold(t *testing.T) {
-	box := user(t, "private")
-	const id = "<private.1@example.org>"
-	msg := lab.Message{
-		From: box.User, To: "dave@example.net", Subject: "Hello", ID: id, Body: "Hello.\n",
-		Extra: []string{"X-Originating-IP: [" + lab.UserIP + "]", "User-Agent: Secret/1.0 (" + lab.UserIP + ")"},
-	}
-	wantTaken(t, send(t, submission(box, "dave@example.net", msg)))
-	got, err := the.Await(id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, secret := range []string{lab.UserIP, "laptop-of-secret", "isp.example", "Secret/1.0"} {
-		if bytes.Contains(got.Data, []byte(secret)) {
-			t.Errorf("%q leaves with the message:\n%s", secret, got.Data)
-		}
-	}
-	received := lab.Fields(got.Data, "Received")
-	if len(received) != 1 {
-		t.Fatalf("Received = %q, want one", received)
-	}
-	for _, kept := range []string{"by " + lab.Hostname, "with ESMTPSA id ", "; "} {
-		if !strings.Contains(received[0], kept) {
-			t.Errorf("Received = %q, want %q in it", received[0], kept)
-		}
-	}
-}
-
 // TestBounceComesBack: a notice of Postfix itself passes milter-local.
 func TestBounceComesBack(t *testing.T) {
 	box := user(t, "bounced")

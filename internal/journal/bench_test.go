@@ -39,7 +39,7 @@ func BenchmarkRecord(b *testing.B) {
 	b.Run("policy, one client", func(b *testing.B) { benchWriter(b, policy(1)) })
 	b.Run("policy, many clients", func(b *testing.B) { benchWriter(b, policy(1<<30)) })
 	b.Run("message", func(b *testing.B) {
-		r := inbound().Steps[1].Record
+		r := inbound().Steps[5].Record
 		benchWriter(b, func(i int) Record {
 			r.Time, r.QueueID = time.Now(), fmt.Sprint("4cBq", i)
 			return r

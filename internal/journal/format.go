@@ -16,18 +16,18 @@ import (
 const (
 	pageWidth   = 100
 	labelIndent = 14
-	valueIndent = 25
+	labelWidth  = 14
+	valueIndent = labelIndent + labelWidth + 1
 	maxName     = 28 // of a line's name
 )
 
 // Format writes the story for a person: no colour, at most 100 columns, nothing
 // that a terminal would act on. Records of old files are made printable again.
-func (s Story) Format(w io.Writer) error {
+// What policyd had no objection to is told in one line, unless verbose.
+func (s Story) Format(w io.Writer, verbose bool) error {
 	p := &page{w: bufio.NewWriter(w)}
 	p.title(s)
-	for _, step := range s.Steps {
-		p.step(step)
-	}
+	p.steps(s.Steps, verbose)
 	if len(s.Left) > 0 {
 		p.left(s)
 	}
@@ -38,17 +38,15 @@ func (s Story) Format(w io.Writer) error {
 	return p.w.Flush()
 }
 
-// FormatRecords writes records, such as Client returns, in the same way.
-func FormatRecords(w io.Writer, records []Record) error {
-	p := &page{w: bufio.NewWriter(w)}
-	day := ""
-	for _, r := range records {
-		if d := r.Time.Format("2006-01-02 -0700"); d != day {
-			p.line(d)
-			day = d
-		}
-		p.step(Step{r, true})
+// FormatRecords writes records, such as Client returns, in the same way, under
+// the date of each day.
+func FormatRecords(w io.Writer, records []Record, verbose bool) error {
+	p := &page{w: bufio.NewWriter(w), dates: true}
+	steps := make([]Step, len(records))
+	for i, r := range records {
+		steps[i] = Step{r, true}
 	}
+	p.steps(steps, verbose)
 	return p.w.Flush()
 }
 
@@ -56,6 +54,8 @@ func FormatRecords(w io.Writer, records []Record) error {
 type page struct {
 	w      *bufio.Writer
 	client string // the last one told, so that it is told once
+	dates  bool   // tell each new date
+	date   string // the last one told
 }
 
 func (p *page) line(s string) { _, _ = p.w.WriteString(strings.TrimRight(s, " ") + "\n") }
@@ -76,6 +76,24 @@ func (p *page) title(s Story) {
 	p.line("")
 }
 
+// steps writes all steps, those that fold in one line.
+func (p *page) steps(all []Step, verbose bool) {
+	for i := 0; i < len(all); {
+		if d := all[i].Time.Format("2006-01-02 -0700"); p.dates && d != p.date {
+			p.line(d)
+			p.date = d
+		}
+		n := foldable(all[i:])
+		if n == 0 || verbose {
+			p.step(all[i])
+			i++
+			continue
+		}
+		p.folded(all[i:i+n], all[i+n:])
+		i += n
+	}
+}
+
 func (p *page) step(s Step) {
 	r := s.clean()
 	head := fmt.Sprintf("%s  %-7s %-9s %s", r.Time.Format("15:04:05.000"), r.Daemon, r.Event, r.Verdict)
@@ -86,22 +104,13 @@ func (p *page) step(s Step) {
 		head += "  (probably)"
 	}
 	p.wrap("", labelIndent, head)
-	if c := client(r); c != p.client && c != "" {
-		p.client = c
-		p.field("client", c)
-	}
+	p.tellClient(r)
 	p.field("service", r.Service)
 	p.field("user", join(r.User, " by ", r.Mech))
 	if r.MailFrom != "" || r.Daemon == "milter" {
 		p.field("from", "<"+bracketless(r.MailFrom)+">")
 	}
-	if len(r.RcptTo) > 0 {
-		to := make([]string, len(r.RcptTo))
-		for i, a := range r.RcptTo {
-			to[i] = "<" + bracketless(a) + ">"
-		}
-		p.field("to", strings.Join(to, ", "))
-	}
+	p.recipients(r.RcptTo)
 	p.field("because", r.Rule)
 	p.field("reply", r.Reply)
 	for _, f := range r.Facts {
@@ -111,6 +120,21 @@ func (p *page) step(s Step) {
 	if r.Took > 0 {
 		p.field("took", r.Took.Round(10*time.Microsecond).String())
 	}
+}
+
+func (p *page) tellClient(r Record) {
+	if c := client(r); c != p.client && c != "" {
+		p.client = c
+		p.field("client", c)
+	}
+}
+
+func (p *page) recipients(all []string) {
+	to := make([]string, len(all))
+	for i, a := range all {
+		to[i] = "<" + bracketless(a) + ">"
+	}
+	p.field("to", strings.Join(to, ", "))
 }
 
 // client tells who is at the other end, as Postfix writes it.
@@ -137,11 +161,18 @@ func bracketless(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">")
 }
 
-// field writes a value behind its label, if there is one.
+// field writes a value behind its label, if there is one. A label that is wider
+// than its column has a line of its own.
 func (p *page) field(label, value string) {
-	if value != "" {
-		p.wrap(fmt.Sprintf("%*s%-10s ", labelIndent, "", label), valueIndent, value)
+	if value == "" {
+		return
 	}
+	prefix := strings.Repeat(" ", labelIndent) + label
+	if columns(label) > labelWidth {
+		p.line(prefix)
+		prefix = ""
+	}
+	p.wrap(prefix+strings.Repeat(" ", valueIndent-columns(prefix)), valueIndent, value)
 }
 
 // shorten cuts s to some columns.
@@ -175,7 +206,7 @@ func (p *page) lines(lines []verdict.Line) {
 			text = join(text, " ", "("+strings.Join(l.Options, ", ")+")")
 		}
 		pad := strings.Repeat(" ", width-columns(l.Name)+2)
-		prefix := fmt.Sprintf("%*s%-10s %7s  %s", labelIndent, "", label, points(l.Score), l.Name) + pad
+		prefix := fmt.Sprintf("%*s%-*s %7s  %s", labelIndent, "", labelWidth, label, points(l.Score), l.Name) + pad
 		p.wrap(prefix, valueIndent+7+2+width+2, text)
 	}
 	p.line(fmt.Sprintf("%*s-------", valueIndent, ""))

@@ -51,6 +51,8 @@ type Journal struct {
 	dropped atomic.Uint64
 	closed  atomic.Bool
 
+	failing atomic.Pointer[error] // of the last write, nil when it succeeded
+
 	hurry chan struct{} // the writer is not to wait for its next tick
 	flush chan chan error
 	stop  chan struct{}
@@ -138,6 +140,15 @@ func (j *Journal) Dropped() uint64 { return j.dropped.Load() }
 // Queued is how many records wait to be written.
 func (j *Journal) Queued() int { return len(j.queue) }
 
+// Failing returns the error of the last write, nil if it succeeded. What waits
+// is tried again until it does.
+func (j *Journal) Failing() error {
+	if err := j.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Flush writes what was recorded before it was called.
 func (j *Journal) Flush(ctx context.Context) error {
 	answer := make(chan error, 1)
@@ -154,6 +165,16 @@ func (j *Journal) Flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// flushed flushes before something is read. A disk that takes no more records
+// still shows the older ones, so what it says is no reason not to read.
+func (j *Journal) flushed(ctx context.Context) error {
+	err := j.Flush(ctx)
+	if err != nil && (errors.Is(err, ErrClosed) || ctx.Err() != nil) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
 
 // Close writes what waits and closes the file. A record that comes during or

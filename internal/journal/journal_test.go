@@ -66,7 +66,7 @@ func stored(t *testing.T, j *Journal) (n int) {
 
 func TestRecordComesBackWhole(t *testing.T) {
 	j := openJournal(t, filepath.Join(t.TempDir(), "journal.db"))
-	want := inbound().Steps[1].Record
+	want := inbound().Steps[5].Record // the message
 	j.Record(want)
 	s, err := j.Story(t.Context(), want.QueueID)
 	if err != nil || len(s.Steps) != 1 {
@@ -264,6 +264,11 @@ func TestKeptByBytes(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	inBubble(t, Default(), func(t *testing.T, j *Journal, log *logBuffer) {
 		w := j.db.Load().Writer
+		j.Record(message(stranger, 1, "Q0", "a@example.org"))
+		time.Sleep(time.Second)
+		if err := j.Failing(); err != nil {
+			t.Errorf("Failing() = %v before", err)
+		}
 		if _, err := w.Exec("PRAGMA max_page_count = 1"); err != nil { // becomes what there is
 			t.Fatal(err)
 		}
@@ -277,6 +282,15 @@ func TestDiskFull(t *testing.T) {
 		synctest.Wait()
 		if n := log.count("level=ERROR"); n != 3 {
 			t.Errorf("%d errors in 150 s, want one a minute: 3", n)
+		}
+		if j.Failing() == nil {
+			t.Error("Failing() = nil")
+		}
+		if s, err := j.Story(t.Context(), "Q0"); err != nil || len(s.Steps) != 1 {
+			t.Errorf("Story() of what was written before = %v, %v", s, err)
+		}
+		if all, err := j.Client(t.Context(), netip.PrefixFrom(stranger, 32), time.Time{}); err != nil || len(all) != 1 {
+			t.Errorf("Client() = %v, %v, want what was written before", all, err)
 		}
 		for range 2 * queueRecords {
 			j.Record(deliver("Q2", "a@example.org"))
@@ -293,6 +307,9 @@ func TestDiskFull(t *testing.T) {
 		}
 		if _, err := j.Story(t.Context(), "Q1"); err != nil {
 			t.Errorf("Story() after mending = %v", err)
+		}
+		if err := j.Failing(); err != nil {
+			t.Errorf("Failing() = %v after mending", err)
 		}
 	})
 }

@@ -18,13 +18,14 @@ const maxRead = 1000
 
 // Client returns what clients in the network did since then, by time, also what
 // never had a queue id, and for an IPv6 address the bans of its /64, too. Of
-// more than 1000 records it gives the newest.
+// more than 1000 records it gives the newest. While the disk takes none, records
+// that wait for it are missing; see Failing.
 func (j *Journal) Client(ctx context.Context, network netip.Prefix, since time.Time) ([]Record, error) {
 	if !network.IsValid() {
 		return nil, fmt.Errorf("journal: not a network")
 	}
-	if err := j.Flush(ctx); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+	if err := j.flushed(ctx); err != nil {
+		return nil, err
 	}
 	first, last := span(network)
 	all, err := j.clients(ctx, first, last, since, forever)
@@ -107,10 +108,11 @@ func (j *Journal) query(ctx context.Context, where string, args ...any) (all []R
 }
 
 // Story tells of the message with that queue id or Message-ID: of the newest,
-// if several had it. It is ErrNotFound when the journal knows none.
+// if several had it. It is ErrNotFound when the journal knows none. While the
+// disk takes no records, those that wait for it are missing; see Failing.
 func (j *Journal) Story(ctx context.Context, id string) (Story, error) {
-	if err := j.Flush(ctx); err != nil {
-		return Story{}, fmt.Errorf("journal: %w", err)
+	if err := j.flushed(ctx); err != nil {
+		return Story{}, err
 	}
 	id = bareID(printable(id, MaxTextBytes))
 	own, err := j.byID(ctx, id)

@@ -333,11 +333,19 @@ func inbound() Story {
 	m.Facts = []Fact{{"spf", "pass example.net"}, {"signature", "example.net s=2026 rsa-sha256 pass"}}
 	p := at(120*time.Millisecond, rcpt(stranger, 40022, "1f.2.3.0", "stranger@example.net", "alice@example.org", "dunno"))
 	p.ClientName, p.Helo, p.Rule, p.Reply = "mail.example.net", "mail.example.net", "greylist", "DUNNO"
+	step := func(after time.Duration, event string) Step {
+		r := at(after*time.Millisecond, rcpt(stranger, 40022, "1f.2.3.0", "stranger@example.net", "info@example.org", "dunno"))
+		r.Event, r.Service, r.Reply, r.Took = event, "policy", "DUNNO", time.Millisecond
+		r.Facts = []Fact{{"policy_context", "smtp"}}
+		return Step{r, true}
+	}
+	m.Facts = append(m.Facts, Fact{"authentication", "mx.example.org; iprev=pass policy.iprev=203.0.113.9; spf=pass smtp.mailfrom=stranger@example.net; dkim=none"},
+		Fact{"a_label_of_another_daemon", "which is too wide for its column"})
 	d := at(1800*time.Millisecond, deliver("4cBq0Z1jX9z", "alice@example.org"))
 	d.Rule, d.Facts = "verdict mark", []Fact{{"folder", "Junk"}}
 	return Story{
 		QueueID: "4cBq0Z1jX9z", MessageID: "4cBq0Z1jX9z@example.net",
-		Steps:  []Step{{p, true}, {m, true}, {d, true}},
+		Steps:  []Step{{p, true}, step(180, "rcpt"), step(185, "rcpt"), step(190, "data"), step(200, "end-of-message"), {m, true}, {d, true}},
 		Left:   []string{"info@example.org"},
 		Others: []Other{{"4cBq0Z1jX9z", noon.AddDate(0, -1, 0)}},
 	}
@@ -348,7 +356,7 @@ func outbound() Story {
 	m.User, m.Mech, m.Service, m.Helo = "alice@example.org", "PLAIN", "submission", "[198.51.100.7]"
 	m.Facts = []Fact{{"signature", "example.org s=rsa2026 rsa-sha256"}, {"signature", "example.org s=ed2026 ed25519-sha256"}}
 	p := at(500*time.Millisecond, rcpt(laptop, 50001, "", "alice@example.org", "far@example.com", "dunno"))
-	p.User, p.Mech, p.Facts = "alice@example.org", "PLAIN", []Fact{{"limit", "recipients_per_hour: 3 of 200 until 13:00"}}
+	p.User, p.Mech, p.Facts = "alice@example.org", "PLAIN", []Fact{{"policy_context", "submission"}, {"limit", "recipients_per_hour: 3 of 200 until 13:00"}}
 	l := at(0, login(laptop, "alice@example.org", "ok"))
 	l.Service = "smtp"
 	return Story{
@@ -375,25 +383,57 @@ func TestFormat(t *testing.T) {
 	for name, s := range map[string]Story{"inbound": inbound(), "outbound": outbound(), "hostile": hostile(), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := s.Format(&out); err != nil {
+			if err := s.Format(&out, false); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", name+".want")
-			if *update {
-				if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if out.String() != string(want) {
-				t.Errorf("Format() =\n%s\nwant\n%s", out.String(), want)
-			}
+			compare(t, name, out.String())
 			checkPage(t, out.String())
 		})
 	}
+}
+
+// compare wants what the golden file of that name has.
+func compare(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".want")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("it is\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestFormatVerbose: nothing is left out, and the sessions of two clients stay
+// apart.
+func TestFormatVerbose(t *testing.T) {
+	var whole bytes.Buffer
+	if err := inbound().Format(&whole, true); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(whole.String(), "policyd "); n != 5 || strings.Contains(whole.String(), "no objection") {
+		t.Errorf("%d records of policyd, want 5 and each in full:\n%s", n, whole.String())
+	}
+	var records []Record
+	for _, s := range inbound().Steps {
+		records = append(records, s.Record)
+	}
+	records = append(records,
+		at(2*time.Second, rcpt(stranger, 40023, "", "s@example.net", "alice@example.org", "dunno")),
+		at(3*time.Second, rcpt(stranger, 40023, "", "s@example.net", "bob@example.org", "dunno")),
+		at(4*time.Second, rcpt(stranger, 40024, "", "", "bob@example.org", "dunno")),
+		at(24*time.Hour, rcpt(stranger, 40024, "", "s@example.net", "bob@example.org", "reject")))
+	var out bytes.Buffer
+	if err := FormatRecords(&out, records, false); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "records", out.String())
 }
 
 // checkPage wants lines of at most 100 columns that hold nothing but print.
@@ -423,7 +463,7 @@ func FuzzFormat(f *testing.F) {
 		r.bound()
 		s := Story{QueueID: id, MessageID: address, Steps: []Step{{r, true}}, Left: r.RcptTo}
 		var out bytes.Buffer
-		if err := s.Format(&out); err != nil {
+		if err := s.Format(&out, false); err != nil {
 			t.Fatal(err)
 		}
 		checkPage(t, out.String())

@@ -99,6 +99,16 @@ type writer struct {
 // drain writes what is in the queue now. After an error the batch is kept, and
 // tried again the next time, while the queue fills.
 func (w *writer) drain() error {
+	err := w.storeQueue()
+	if err == nil {
+		w.failing.Store(nil)
+	} else {
+		w.failing.Store(&err)
+	}
+	return err
+}
+
+func (w *writer) storeQueue() error {
 	for left := len(w.queue); left > 0 || len(w.batch) > 0; {
 		for left > 0 && len(w.batch) < batchRecords {
 			w.batch = append(w.batch, <-w.queue)

@@ -14,8 +14,11 @@ type txtResolver interface {
 
 // Report is what DNS says about a key.
 type Report struct {
-	// OK says that verifiers will find the key and accept what it signed.
+	// OK says that the DNS has what the key's state needs: for a key that signs
+	// or has signed, that verifiers find it and accept what it signed.
 	OK bool `json:"ok"`
+	// Revoked says that the record is to hold no key any more.
+	Revoked bool `json:"revoked,omitempty"`
 	// Name is what was asked for.
 	Name string `json:"name"`
 	// Records are the TXT records there.
@@ -26,25 +29,39 @@ type Report struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Test compares the published record of k with its private key. The error is
-// temporary: DNS gave no answer.
+// Test compares the published record of k with its private key; one of a revoked
+// key must not be good any more. The error is temporary: DNS gave no answer.
 func Test(ctx context.Context, res txtResolver, k Key) (Report, error) {
-	r := Report{Name: k.Name()}
+	r := Report{Name: k.Name(), Revoked: k.State == Revoked}
 	txt, err := res.LookupTXT(ctx, k.Name())
 	if err != nil {
 		return r, err
 	}
 	r.Records = txt
-	switch len(txt) {
-	case 0:
+	switch {
+	case k.State == Revoked:
+		if !revoked(txt) {
+			r.Problem = "the key is revoked here, but its record still has p="
+		}
+	case len(txt) == 0:
 		r.Problem = "no TXT record is published"
-	case 1:
+	case len(txt) == 1:
 		r.Problem, r.Note = compare(k, txt[0])
 	default:
 		r.Problem = "more than one TXT record is published: verifiers may take any or none of them"
 	}
 	r.OK = r.Problem == ""
 	return r, nil
+}
+
+// revoked reports whether no record holds a key.
+func revoked(records []string) bool {
+	for _, rec := range records {
+		if tags, ok := parseTags(rec); ok && tags["p"] != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // compare says what is wrong with record for k, and what is odd.

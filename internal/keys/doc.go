@@ -7,10 +7,20 @@
 // that Open and Reload report with the command that mends it, all of them at
 // once, and then nothing changes: a set of keys is taken whole or not at all.
 //
-// Every key of a domain signs, RSA first: verifiers that do not know Ed25519
-// take the first, and a key that is not published yet does no harm beside one
-// that is. A key stops signing when its file is gone and Reload was called.
-// States between (pending, retiring, revoked) are not known yet.
+// The active keys of a domain sign, RSA first: verifiers that do not know
+// Ed25519 take the first. A key is pending before that, and retiring and revoked
+// after it; DIR/DOMAIN/states.json says so, and a key that it does not name is
+// active. A rotation makes pending keys (Rotate), lets them sign in the place of
+// the old ones as soon as every authoritative server has shown their records for
+// as long as a cache may know better (Check), and calls for an empty p= of the
+// old ones after Config.RetireAfter (Run). Every step is one rename of that
+// file, so a kill leaves it done or not done, and Undo takes the last 16 steps
+// back, one by one. A key whose file is gone signs no more after Reload.
+//
+// Limits: the servers are asked from this host only, at the addresses that it
+// can reach; behind a hidden primary or a firewall Activate has to be called by
+// hand. A name server that several machines answer for (anycast) is asked once.
+// The TTL of an alias that is changed is not waited for.
 //
 // Signatures are relaxed/relaxed over a fixed list of header fields, most of
 // which are oversigned (RFC 6376 §5.4.2, erratum 5839: named once more than

@@ -6,12 +6,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Algorithm is the kind of a key, k= of its record.
@@ -42,6 +42,10 @@ type Key struct {
 	Bits int
 	// Path is the file.
 	Path string
+	// State is what the key does, Since when it began to; zero where nobody
+	// noted it.
+	State State
+	Since time.Time
 	// signer sits behind a function: fmt can be made to follow a pointer.
 	signer func() crypto.Signer
 }
@@ -50,9 +54,14 @@ type Key struct {
 // (RFC 6376 §3.6.2.1), without a final dot.
 func (k Key) Name() string { return k.Selector + "._domainkey." + k.Domain }
 
-// Record returns the text of the TXT record (RFC 6376 §3.6.1).
+// Record returns the text of the TXT record that is to be published
+// (RFC 6376 §3.6.1): that of a revoked key has an empty p=.
 func (k Key) Record() string {
-	return "v=DKIM1; k=" + string(k.Algorithm) + "; p=" + base64.StdEncoding.EncodeToString(k.public())
+	p := ""
+	if k.State != Revoked {
+		p = base64.StdEncoding.EncodeToString(k.public())
+	}
+	return "v=DKIM1; k=" + string(k.Algorithm) + "; p=" + p
 }
 
 // public returns the bytes of p=: SubjectPublicKeyInfo for RSA, the bare key
@@ -71,42 +80,9 @@ func (k Key) public() []byte {
 	panic("keys: a key that is neither RSA nor Ed25519")
 }
 
-// maxString is the length of one character-string (RFC 1035 §3.3.14).
-const maxString = 255
-
-// Strings returns Record in pieces of at most 255 octets.
-func (k Key) Strings() []string {
-	var out []string
-	rec := k.Record()
-	for len(rec) > maxString {
-		out = append(out, rec[:maxString])
-		rec = rec[maxString:]
-	}
-	return append(out, rec)
-}
-
-// zoneTTL is the TTL in Zone, in seconds.
-const zoneTTL = 3600
-
-// Zone returns the record as one line of a zone file, with its line end.
-func (k Key) Zone() string {
-	return fmt.Sprintf("%s.\t%d\tIN\tTXT\t\"%s\"\n", k.Name(), zoneTTL, strings.Join(k.Strings(), `" "`))
-}
-
-// MarshalJSON writes what may be told of k: nothing of it is private.
-func (k Key) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		Domain    string    `json:"domain"`
-		Selector  string    `json:"selector"`
-		Algorithm Algorithm `json:"algorithm"`
-		Bits      int       `json:"bits"`
-		Path      string    `json:"path"`
-		Name      string    `json:"name"`
-		Record    string    `json:"record"`
-		Strings   []string  `json:"strings"`
-		Zone      string    `json:"zone"`
-	}{k.Domain, k.Selector, k.Algorithm, k.Bits, k.Path, k.Name(), k.Record(), k.Strings(), k.Zone()})
-}
+// Signer returns what signs with k: an RSA or an Ed25519 key. It is not to be
+// printed or stored; k itself can be.
+func (k Key) Signer() crypto.Signer { return k.signer() }
 
 // Format writes the name of k under every verb.
 func (k Key) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, k.Name()) }

@@ -17,8 +17,12 @@ const suffix = ".pem"
 // maxFile bounds a key file, in octets.
 const maxFile = 64 << 10
 
-// maxKeys bounds the keys of one domain: each of them is one signature.
-const maxKeys = 4
+// Bounds of the keys of one domain: maxKeys can sign, each of them is one
+// signature; maxStored are kept in all states.
+const (
+	maxKeys   = 4
+	maxStored = 32
+)
 
 // Fault is one thing that is wrong with the keys.
 type Fault struct {
@@ -39,38 +43,38 @@ func (f *Fault) Error() string {
 	return s
 }
 
-// readAll reads every key below dir, or returns all faults.
-func readAll(dir string) ([]Key, error) {
+// readAll reads every key below dir and the states, or returns all faults.
+func readAll(dir string) (all []Key, states map[string]*index, err error) {
 	var faults []error
-	var all []Key
+	states = make(map[string]*index)
 	if err := checkDir(dir); err != nil {
 		faults = append(faults, err)
 	}
 	domains, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fault(dir, err)
+		return nil, nil, fault(dir, err)
 	}
 	for _, e := range domains {
 		if strings.HasPrefix(e.Name(), ".") || e.Name() == "lost+found" {
 			continue
 		}
-		keys, errs := readDomain(filepath.Join(dir, e.Name()))
-		all = append(all, keys...)
+		keys, x, errs := readDomain(filepath.Join(dir, e.Name()))
+		all, states[e.Name()] = append(all, keys...), x
 		faults = append(faults, errs...)
 	}
 	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+		return nil, nil, errors.Join(faults...)
 	}
-	return all, nil
+	return all, states, nil
 }
 
-// readDomain reads the keys of one domain's directory.
-func readDomain(dir string) (all []Key, faults []error) {
+// readDomain reads the keys of one domain's directory, and their states.
+func readDomain(dir string) (all []Key, x *index, faults []error) {
 	domain := filepath.Base(dir)
 	if d, err := cleanDomain(domain); err != nil {
-		return nil, []error{&Fault{Path: dir, Text: "not the name of a domain"}}
+		return nil, nil, []error{&Fault{Path: dir, Text: "not the name of a domain"}}
 	} else if d != domain {
-		return nil, []error{&Fault{Path: dir, Text: "domain is not in lower case",
+		return nil, nil, []error{&Fault{Path: dir, Text: "domain is not in lower case",
 			Fix: "mv " + shell(dir) + " " + shell(filepath.Join(filepath.Dir(dir), d))}}
 	}
 	if err := checkDir(dir); err != nil {
@@ -78,8 +82,12 @@ func readDomain(dir string) (all []Key, faults []error) {
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, append(faults, fault(dir, err))
+		return nil, nil, append(faults, fault(dir, err))
 	}
+	if x, err = readIndex(dir); err != nil {
+		x, faults = &index{}, append(faults, err)
+	}
+	signing := 0
 	for _, e := range files {
 		selector, ok := strings.CutSuffix(e.Name(), suffix)
 		if !ok || strings.HasPrefix(e.Name(), ".") {
@@ -95,12 +103,17 @@ func readDomain(dir string) (all []Key, faults []error) {
 			faults = append(faults, err)
 			continue
 		}
-		all = append(all, k)
+		if all = append(all, k); x.of(selector).State == Active {
+			signing++
+		}
 	}
-	if len(all) > maxKeys {
-		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can sign", len(all), maxKeys)})
+	if signing > maxKeys {
+		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can sign", signing, maxKeys)})
 	}
-	return all, faults
+	if len(all) > maxStored {
+		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can be kept", len(all), maxStored)})
+	}
+	return all, x, faults
 }
 
 // readKey reads one file after it has looked at who else may read it. Both

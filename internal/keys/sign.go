@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
 
@@ -46,6 +48,25 @@ var signed = []struct {
 	{"List-Subscribe", false}, {"List-Post", false}, {"List-Owner", false}, {"List-Archive", false},
 }
 
+// Names returns what a signature covers of a message that has count(name) fields
+// of each name: those that Sign covers, oversigned as there.
+func Names(count func(name string) int) []string {
+	var names []string
+	for _, s := range signed {
+		n := count(s.name)
+		if s.over {
+			n++
+		}
+		names = append(names, slices.Repeat([]string{s.name}, n)...)
+	}
+	return names
+}
+
+// Sign is the function of that name with the x= that the settings want.
+func (s *Store) Sign(keys []Key, msg io.Reader) ([]string, error) {
+	return sign(keys, msg, s.cfg.Load().Expire.Std())
+}
+
 // Sign returns one value of a DKIM-Signature field for each of keys, in their
 // order, over msg, which it reads once and to its end. Lines of msg end in
 // CRLF; bare LF counts as CRLF.
@@ -53,7 +74,11 @@ var signed = []struct {
 // A value has no blank before it and no line end behind it; folding is LF and
 // white space. The signature holds however many blanks follow the colon, and
 // whether LF becomes CRLF in transport, as it does in Postfix.
-func Sign(keys []Key, msg io.Reader) ([]string, error) {
+func Sign(keys []Key, msg io.Reader) ([]string, error) { return sign(keys, msg, 0) }
+
+// sign is Sign with signatures that are good for as long as expire says; 0 is
+// for ever.
+func sign(keys []Key, msg io.Reader, expire time.Duration) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -61,6 +86,10 @@ func Sign(keys []Key, msg io.Reader) ([]string, error) {
 	head, names, err := readHeader(r)
 	if err != nil {
 		return nil, err
+	}
+	var end time.Time
+	if expire > 0 {
+		end = time.Now().Add(expire)
 	}
 	signers := make([]*dkim.Signer, 0, len(keys))
 	writers := make([]io.Writer, 0, len(keys))
@@ -72,6 +101,7 @@ func Sign(keys []Key, msg io.Reader) ([]string, error) {
 			HeaderCanonicalization: dkim.CanonicalizationRelaxed,
 			BodyCanonicalization:   dkim.CanonicalizationRelaxed,
 			HeaderKeys:             names,
+			Expiration:             end,
 		})
 		if serr != nil {
 			err = fmt.Errorf("sign with %s: %w", k.Name(), serr)

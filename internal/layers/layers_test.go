@@ -19,8 +19,8 @@ const module = "github.com/gatepost/gatepost"
 
 // ground lists the packages that stay on the ground.
 var ground = []string{
-	"internal/header", "internal/mailaddr", "internal/mailauth/authres", "internal/mailerr", "internal/netaddr",
-	"internal/rawmsg", "internal/rawmsg/hostile", "internal/reply", "internal/secret", "internal/spool",
+	"internal/dkimimport", "internal/header", "internal/mailaddr", "internal/mailauth/arc",
+	"internal/mailauth/authres", "internal/mailauth/dkim", "internal/mailerr", "internal/netaddr", "internal/rawmsg", "internal/rawmsg/hostile", "internal/reply", "internal/secret", "internal/spool",
 	"internal/unit", "internal/verdict",
 }
 

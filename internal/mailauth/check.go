@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 	"github.com/gatepost/gatepost/internal/mailauth/spf"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
@@ -24,6 +25,7 @@ type dnsResolver interface {
 	LookupIP(ctx context.Context, network, name string) ([]netip.Addr, error)
 	LookupMX(ctx context.Context, name string) ([]resolver.MX, error)
 	LookupAddr(ctx context.Context, addr netip.Addr) ([]string, error)
+	Exists(ctx context.Context, name string) (bool, error)
 }
 
 // Input is what Check looks at.
@@ -39,11 +41,12 @@ type Input struct {
 	// MailFrom is the reverse-path; the zero Address is the null one.
 	MailFrom mailaddr.Address
 	// Raw is the scanned message, or the first part of it with the whole
-	// header block; nil leaves DKIM out.
+	// header block; nil leaves DKIM, ARC and DMARC out.
 	Raw *rawmsg.Message
-	// Body returns the whole message from its first byte. It is called once
-	// for each signature that has a key, at the same time.
+	// Body returns the whole message from its first byte. It is called once.
 	Body func() io.Reader
+	// Seal asks for what Results.Seal needs.
+	Seal bool
 }
 
 // Checker finds out who sent a message. It is safe for concurrent use.
@@ -51,8 +54,9 @@ type Checker struct {
 	res dnsResolver
 	cfg Config
 	log *slog.Logger
-	// spfChecker asks res as well.
-	spfChecker *spf.Checker
+	// spfChecker and dmarcChecker ask res as well.
+	spfChecker   *spf.Checker
+	dmarcChecker *dmarc.Checker
 	// now is time.Now outside of tests.
 	now func() time.Time
 }
@@ -62,38 +66,65 @@ func New(res dnsResolver, cfg Config, log *slog.Logger) (*Checker, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Checker{res: res, cfg: cfg, log: log, spfChecker: spf.New(res, ""), now: time.Now}, nil
+	policies, err := dmarc.New(res, cfg.DMARC.Mode)
+	if err != nil {
+		return nil, err
+	}
+	return &Checker{res: res, cfg: cfg, log: log, spfChecker: spf.New(res, ""), dmarcChecker: policies, now: time.Now}, nil
 }
 
-// Check runs all checks at once and returns when the last one is done, at the
-// latest when Config.Timeout is over or ctx ends: what has no answer by then
-// is temperror. It never fails: an error is one of the results.
+// Check runs all checks at once and returns when the last one is done: at the
+// latest when Config.Timeout and half of it are over, or ctx ends. What has no
+// answer by then is temperror. It never fails: an error is one of the results.
 func (c *Checker) Check(ctx context.Context, in Input) Results {
 	begin := c.now()
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout.Std())
+	limit := c.limit(ctx)
+	first, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var r Results
 	var wg sync.WaitGroup
 	if in.ClientAddr.IsValid() {
 		in.ClientAddr = in.ClientAddr.Unmap().WithZone("")
-		wg.Go(func() { r.IPRev = c.iprev(ctx, in) })
-		c.spf(ctx, &wg, in, &r.SPF)
+		wg.Go(func() { r.IPRev = c.iprev(first, in) })
+		c.spf(first, &wg, in, &r.SPF)
 	}
+	var policy policy
 	if in.Raw != nil && in.Body != nil {
-		r.DKIMChecked = true
-		c.dkim(ctx, &wg, in, &r)
+		r.DKIMChecked, r.DMARCChecked = true, true
+		wg.Go(func() { c.signatures(first, in, &r) })
+		policy.from = readFrom(in.Raw)
+		wg.Go(func() { c.beginPolicy(first, &policy) })
 	}
 	wg.Wait()
+	if r.DMARCChecked {
+		last, cancel := context.WithTimeout(ctx, limit/2)
+		defer cancel()
+		c.finishPolicy(last, in, policy, &r)
+	}
 	r.Took = c.now().Sub(begin)
 	return r
 }
 
-// guard turns a panic of a library into the result temperror: one message's
-// input must not end the process.
+// limit returns how long the checks may take that go on at once. Where ctx
+// leaves less than Config.Timeout, a third is kept for DMARC.
+func (c *Checker) limit(ctx context.Context) time.Duration {
+	limit := c.cfg.Timeout.Std()
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)*2/3)
+	}
+	return limit
+}
+
+// guard turns a panic into the result temperror: one message's input must not
+// end the process.
 func (c *Checker) guard(ctx context.Context, method authres.Method, res *authres.Result, reason *string) {
 	if v := recover(); v != nil {
 		*res, *reason = authres.TempError, "internal error"
-		c.log.LogAttrs(ctx, slog.LevelError, "authentication check panicked",
-			slog.String("mech", string(method)), slog.String("err", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
+		c.logPanic(ctx, method, fmt.Sprint(v), debug.Stack())
 	}
+}
+
+func (c *Checker) logPanic(ctx context.Context, method authres.Method, text string, stack []byte) {
+	c.log.LogAttrs(ctx, slog.LevelError, "authentication check panicked",
+		slog.String("mech", string(method)), slog.String("err", text), slog.String("stack", string(stack)))
 }

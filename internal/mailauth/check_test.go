@@ -16,11 +16,15 @@ import (
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dkim"
 	"github.com/gatepost/gatepost/internal/mailerr"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/unit"
 )
+
+// anyHash is a body hash that is none.
+const anyHash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 // fakeDNS is DNS as maps. A name in ill has no answer; one in hang answers
 // when the context ends. It counts what is asked.
@@ -90,6 +94,14 @@ func (f *fakeDNS) LookupAddr(ctx context.Context, addr netip.Addr) ([]string, er
 		return nil, err
 	}
 	return f.ptr[addr.String()], nil
+}
+
+func (f *fakeDNS) Exists(ctx context.Context, name string) (bool, error) {
+	if err := f.ask(ctx, "exists", name); err != nil {
+		return false, err
+	}
+	name = strings.ToLower(name)
+	return f.txt[name] != nil || f.ip[name] != nil || f.mx[name] != nil, nil
 }
 
 func checker(t testing.TB, dns dnsResolver) *Checker {
@@ -272,14 +284,14 @@ func TestRunsAtOnce(t *testing.T) {
 			ptr: map[string][]string{"192.0.2.1": {"n1.example", "n2.example", "n3.example"}},
 			ip:  map[string][]string{"n3.example": {"192.0.2.1"}},
 		}}
-		in := input(strings.Repeat("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=AAAA; b=AAAA\r\n", 20) + "From: a@b\r\n\r\n")
+		in := input(strings.Repeat("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh="+anyHash+"; b=AAAA\r\n", 20) + "From: a@b\r\n\r\n")
 		in.ClientAddr, in.Helo, in.MailFrom = netip.MustParseAddr("192.0.2.1"), "b.example", address(t, "<x@a.example>")
 		begin := time.Now()
 		r := checker(t, dns).Check(t.Context(), in)
 		if took := time.Since(begin); took != 2*time.Second || r.Took != took {
 			t.Errorf("took %v (%v), want 2s", took, r.Took)
 		}
-		if r.IPRev.Result != authres.Pass || r.SPF.MailFrom.Result != authres.Pass || r.SPF.Helo.Result != authres.Fail || len(r.DKIM) != maxSignatures || r.DKIMSkipped != 12 {
+		if r.IPRev.Result != authres.Pass || r.SPF.MailFrom.Result != authres.Pass || r.SPF.Helo.Result != authres.Fail || len(r.DKIM) != dkim.MaxSignatures || r.DKIMSkipped != 12 {
 			t.Errorf("Check = %+v", r)
 		}
 	})
@@ -306,7 +318,7 @@ func (s *slowDNS) LookupIP(ctx context.Context, network, name string) ([]netip.A
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := &fakeDNS{hang: map[string]bool{"*": true}}
-		in := input("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=AAAA; b=AAAA\r\nFrom: a@b\r\n\r\n")
+		in := input("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=" + anyHash + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
 		in.ClientAddr, in.Helo, in.MailFrom = netip.MustParseAddr("192.0.2.1"), "b.example", address(t, "<x@a.example>")
 		cfg := Default()
 		cfg.Timeout = unit.Duration(3 * time.Second)
@@ -324,7 +336,7 @@ func TestDeadline(t *testing.T) {
 				t.Errorf("%+v, want temperror", res)
 			}
 		}
-		if len(r.ResInfo()) != 4 {
+		if len(r.ResInfo()) != 5 {
 			t.Errorf("ResInfo() = %+v", r.ResInfo())
 		}
 	})
@@ -337,7 +349,7 @@ func TestPanicCostsOneResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := input("DKIM-Signature: v=1; a=rsa-sha256; d=panic.example; s=s; h=from; bh=AAAA; b=AAAA\r\nFrom: a@b\r\n\r\n")
+	in := input("DKIM-Signature: v=1; a=rsa-sha256; d=panic.example; s=s; h=from; bh=" + anyHash + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
 	in.ClientAddr, in.Helo, in.MailFrom = netip.MustParseAddr("192.0.2.1"), "panic.example", address(t, "<x@a.example>")
 	r := c.Check(t.Context(), in)
 	if r.DKIM[0].Result != authres.TempError || r.SPF.Helo.Result != authres.TempError || r.SPF.MailFrom.Result != authres.Pass {

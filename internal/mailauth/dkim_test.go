@@ -2,7 +2,6 @@ package mailauth
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/dnstest"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 	"github.com/gatepost/gatepost/internal/mailauth/spf"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
@@ -62,7 +62,7 @@ func (k testKeys) zone(t testing.TB) *fakeDNS {
 	ed := "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(k.ed.Public().(ed25519.PublicKey))
 	full := rsaRecord(t, &k.rsa2048.PublicKey)
 	short := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
-	long := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), maxKeyBits, 1), E: 65537}
+	long := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 8192, 1), E: 65537}
 	records := map[string][]string{
 		"r": {full}, "r1024": {rsaRecord(t, &k.rsa1024.PublicKey)}, "e": {ed},
 		"pkcs1":   {"p=" + base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(&k.rsa2048.PublicKey))},
@@ -112,7 +112,7 @@ func TestDKIM(t *testing.T) {
 	}{
 		{"RSA", signed, authres.Pass, ""},
 		{"RSA simple", sign(t, mail+body, "r", r, simple), authres.Pass, ""},
-		{"RSA 1024", sign(t, mail+body, "r1024", k.rsa1024), authres.Pass, ""},
+		{"RSA 1024", sign(t, mail+body, "r1024", k.rsa1024), authres.Pass, "weak key of 1024 bits"},
 		{"Ed25519", sign(t, mail+body, "e", k.ed), authres.Pass, ""},
 		{"key in PKCS #1", sign(t, mail+body, "pkcs1", r), authres.Pass, ""},
 		{"key of a tester", sign(t, mail+body, "testing", r), authres.Pass, ""},
@@ -130,29 +130,29 @@ func TestDKIM(t *testing.T) {
 		{"header changed", strings.Replace(signed, "bob@", "eve@", 1), authres.Fail, "signature does not match"},
 		{"second From", "From: eve@d.example\r\n" + signed, authres.Fail, "signature does not match"},
 		{"another key", sign(t, mail+body, "other", r), authres.Fail, "signature does not match"},
-		{"key of another kind", sign(t, mail+body, "e", r), authres.PermError, "signature or key cannot be used"},
+		{"key of another kind", sign(t, mail+body, "e", r), authres.PermError, "key is not for this algorithm"},
 		{"no answer", sign(t, mail+body, "ill", r), authres.TempError, "key lookup had no answer"},
 		{"no key", sign(t, mail+body, "none", r), authres.PermError, "no key"},
 		{"revoked", sign(t, mail+body, "revoked", r), authres.PermError, "key revoked"},
-		{"two keys", sign(t, mail+body, "two", r), authres.PermError, "more than one key record"},
-		{"garbage for a key", sign(t, mail+body, "garbage", r), authres.PermError, "signature or key cannot be used"},
+		{"two keys", sign(t, mail+body, "two", r), authres.Pass, ""},
+		{"garbage for a key", sign(t, mail+body, "garbage", r), authres.PermError, "malformed key"},
 		{"RSA 512", sign(t, mail+body, "short", r), authres.PermError, "key is too short"},
 		{"RSA 8193", sign(t, mail+body, "long", r), authres.PermError, "key is too long"},
 		{"rsa-sha1", strings.Replace(signed, "rsa-sha256", "rsa-sha1", 1), authres.PermError, "rsa-sha1 is not accepted"},
-		{"l=", strings.Replace(signed, " d=d.example", " l=5; d=d.example", 1), authres.Policy, "only a part of the body is signed"},
+		{"l= added", strings.Replace(signed, " d=d.example", " l=5; d=d.example", 1), authres.Fail, "body was changed"},
 		{"expired before it was made", sign(t, mail+body, "r", r, func(o *dkim.SignOptions) { o.Expiration = time.Unix(1e9, 0) }), authres.PermError, "signature expired before it was made"},
-		{"expired long ago", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; t=1; x=2; h=From; bh=AAAA; b=AAAA\r\n" + mail, authres.PermError, "signature expired"},
-		{"not a tag list", "DKIM-Signature: hello\r\n" + mail, authres.PermError, "malformed signature"},
-		{"empty", "DKIM-Signature:\r\n" + mail, authres.PermError, "malformed signature"},
-		{"From not signed", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; h=To; bh=AAAA; b=AAAA\r\n" + mail, authres.PermError, "From is not signed"},
-		{"identifier of another domain", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; i=@e.example; s=r; h=From; bh=AAAA; b=AAAA\r\n" + mail, authres.PermError, "identifier is not of the domain"},
-		{"covers signatures", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; h=From:dkim-signature; bh=AAAA; b=AAAA\r\n" + mail, authres.Neutral, "covers other signatures"},
-		{"NUL in d=", strings.Replace(signed, "d=d.example", "d=d.example\x00.evil.example", 1), authres.PermError, "malformed signature"},
-		{"comment in d=", strings.Replace(signed, "d=d.example", "d=d.example(.evil.example", 1), authres.PermError, "malformed signature"},
-		{"quote in s=", strings.Replace(signed, "s=r", `s=r"; header.d=x`, 1), authres.PermError, "malformed signature"},
-		{"odd blank in d=", strings.Replace(signed, "d=d.example", "d=d\u00a0.example", 1), authres.PermError, "malformed signature"},
-		{"no-break blank in s=", strings.Replace(signed, "s=r", "s=\u0085r", 1), authres.PermError, "malformed signature"},
-		{"tag twice", strings.Replace(signed, " s=r;", " s=r; s=r;", 1), authres.PermError, "malformed signature"},
+		{"expired long ago", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; t=1; x=2; h=From; bh=" + anyHash + "; b=AAAA\r\n" + mail, authres.PermError, "signature expired"},
+		{"not a tag list", "DKIM-Signature: hello\r\n" + mail, authres.PermError, "malformed tags"},
+		{"empty", "DKIM-Signature:\r\n" + mail, authres.PermError, "malformed tags"},
+		{"From not signed", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; h=To; bh=" + anyHash + "; b=AAAA\r\n" + mail, authres.PermError, "From is not signed"},
+		{"identifier of another domain", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; i=@e.example; s=r; h=From; bh=" + anyHash + "; b=AAAA\r\n" + mail, authres.PermError, "identifier is not of the domain"},
+		{"covers signatures", "DKIM-Signature: v=1; a=rsa-sha256; d=d.example; s=r; h=From:dkim-signature; bh=" + anyHash + "; b=AAAA\r\n" + mail, authres.Fail, "body was changed"},
+		{"NUL in d=", strings.Replace(signed, "d=d.example", "d=d.example\x00.evil.example", 1), authres.PermError, "malformed tags"},
+		{"comment in d=", strings.Replace(signed, "d=d.example", "d=d.example(.evil.example", 1), authres.PermError, "malformed domain or selector"},
+		{"quote in s=", strings.Replace(signed, "s=r", `s=r"; header.d=x`, 1), authres.PermError, "malformed tags"},
+		{"odd blank in d=", strings.Replace(signed, "d=d.example", "d=d\u00a0.example", 1), authres.PermError, "malformed domain or selector"},
+		{"no-break blank in s=", strings.Replace(signed, "s=r", "s=\u0085r", 1), authres.PermError, "malformed domain or selector"},
+		{"tag twice", strings.Replace(signed, " s=r;", " s=r; s=r;", 1), authres.PermError, "tag s stands twice"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := checker(t, dns).Check(t.Context(), input(tc.msg))
@@ -178,7 +178,7 @@ func TestDKIMTellsTheSignature(t *testing.T) {
 	}
 	for i, want := range []DKIM{
 		{Result: authres.Pass, Domain: "d.example", Selector: "testing", Identifier: "me@D.Example", Algorithm: "rsa-sha256", Bits: 2048, Testing: true},
-		{Result: authres.Pass, Domain: "d.example", Selector: "e", Identifier: "@d.example", Algorithm: "ed25519-sha256", Expiration: time.Unix(4e9, 0).UTC()},
+		{Result: authres.Pass, Domain: "d.example", Selector: "e", Identifier: "@d.example", Algorithm: "ed25519-sha256", Bits: 256, Expiration: time.Unix(4e9, 0).UTC()},
 		{Result: authres.Pass, Domain: "d.example", Selector: "r1024", Identifier: "@d.example", Algorithm: "rsa-sha256", Bits: 1024},
 	} {
 		g := got[i]
@@ -197,7 +197,7 @@ func TestDKIMTellsTheSignature(t *testing.T) {
 // of the body that are read.
 func TestHostile(t *testing.T) {
 	k := makeKeys(t)
-	valid := "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=d.example; s=r; h=From; bh=AAAA; b=AAAA\r\n"
+	valid := "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=d.example; s=r; h=From; bh=" + anyHash + "; b=AAAA\r\n"
 	names := func(n int) string { return "From" + strings.Repeat(":X", n-1) }
 	crlf := strings.Repeat("\r\n", 4<<20)
 	for _, tc := range []struct {
@@ -205,19 +205,18 @@ func TestHostile(t *testing.T) {
 		want             authres.Result
 		reason           string
 		n, skipped, asks int
-		bodies           int64 // times the body is read at most
+		bodies           int64 // times the body is read at most: once, whatever the number of signatures
 	}{
 		{"16,000 names in h=", strings.Replace(valid, "h=From", "h="+names(16000), 1) + strings.Repeat("X: y\r\n", 900) + mail, authres.PermError, "too many signed fields", 1, 0, 0, 0},
 		{"200 names in h=", strings.Replace(valid, "h=From", "h="+names(200), 1) + mail + "x", authres.Fail, "body was changed", 1, 0, 1, 1},
-		{"1,001 fields", valid + strings.Repeat("X: y\r\n", 998) + mail, authres.PermError, "header too large", 1, 0, 0, 0},
-		{"1,000 fields", valid + strings.Repeat("X: y\r\n", 996) + mail + "x", authres.Fail, "body was changed", 1, 0, 1, 1},
+		{"3,900 fields", valid + strings.Repeat("X: y\r\n", 3900) + mail + "x", authres.Fail, "body was changed", 1, 0, 1, 1},
 		{"header block of 10 MB", valid + "X: " + strings.Repeat("a", 10<<20) + "\r\n" + mail, authres.PermError, "header too large", 1, 0, 0, 0},
-		{"1,000 signatures", strings.Repeat(valid, 990) + mail + "x", authres.Fail, "body was changed", 8, 982, 8, 8},
-		{"8 MB of line ends", valid + valid + mail + "x\r\n" + crlf, authres.Fail, "body was changed", 2, 0, 2, 2},
-		{"8 MB of line ends, then text", valid + valid + mail + "x\r\n" + crlf + "x", authres.PermError, "too many empty lines in a row", 2, 0, 2, 2},
-		{"4 MB of CR", valid + mail + "x" + strings.Repeat("\r", 4<<20), authres.PermError, "too many empty lines in a row", 1, 0, 1, 1},
+		{"990 signatures", strings.Repeat(valid, 990) + mail + "x", authres.Fail, "body was changed", 8, 982, 1, 1},
+		{"8 MB of line ends", valid + valid + mail + "x\r\n" + crlf, authres.Fail, "body was changed", 2, 0, 1, 1},
+		{"8 MB of line ends, then text", valid + valid + mail + "x\r\n" + crlf + "x", authres.Fail, "body was changed", 2, 0, 1, 1},
+		{"4 MB of CR", valid + mail + "x" + strings.Repeat("\r", 4<<20), authres.Fail, "body was changed", 1, 0, 1, 1},
 		{"64 KB tag", strings.Replace(valid, "h=From", "z="+strings.Repeat("b=", 30000)+"; h=From", 1) + mail, authres.Fail, "body was changed", 1, 0, 1, 1},
-		{"10,000 tags", "DKIM-Signature: " + strings.Repeat("x=", 1) + strings.Repeat(";", 10000) + "\r\n" + mail, authres.PermError, "too many tags", 1, 0, 0, 0},
+		{"10,000 tags", strings.Replace(valid, "h=From", strings.Repeat("y=;", 10000)+"h=From", 1) + mail, authres.PermError, "tag y stands twice", 1, 0, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dns := k.zone(t)
@@ -233,8 +232,14 @@ func TestHostile(t *testing.T) {
 					t.Errorf("%s %q, want %s %q", d.Result, d.Reason, tc.want, tc.reason)
 				}
 			}
-			if len(dns.asked) != tc.asks || read.Load() > tc.bodies*int64(len(tc.msg)) {
-				t.Errorf("%d questions, %d octets read of %d, want %d questions and %d times", len(dns.asked), read.Load(), len(tc.msg), tc.asks, tc.bodies)
+			asks := 0
+			for _, q := range dns.asked {
+				if strings.Contains(q, "_domainkey") {
+					asks++
+				}
+			}
+			if asks != tc.asks || len(dns.asked) > asks+2 || read.Load() > tc.bodies*int64(len(tc.msg)) {
+				t.Errorf("%d questions, %d octets read of %d, want %d questions and %d times", asks, read.Load(), len(tc.msg), tc.asks, tc.bodies)
 			}
 		})
 	}
@@ -268,87 +273,6 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// canonicalizer costs what the library's simple canonicalizer costs: each
-// write copies what it kept back from the last one.
-type canonicalizer struct {
-	kept, cost int64
-	out        bytes.Buffer
-}
-
-func (c *canonicalizer) Write(p []byte) (int, error) {
-	c.out.Write(p)
-	c.cost += c.kept + int64(len(p))
-	rest := bytes.TrimRight(p, "\r\n")
-	if len(rest) > 0 {
-		c.kept = 0
-	}
-	c.kept += int64(len(p) - len(rest))
-	return len(p), nil
-}
-
-func newMessage(body io.Reader) *message {
-	return &message{ctx: context.Background(), open: func() (io.Reader, error) { return body, nil }}
-}
-
-func TestLineEndsCostLinearTime(t *testing.T) {
-	crlf := strings.Repeat("\r\n", 1<<20)
-	short := strings.Repeat("x"+strings.Repeat("\r\n", 60000), 40)
-	for name, body := range map[string]string{
-		"tail": "x" + crlf, "only": crlf, "before text": "x" + crlf + "x", "bare CR": "x" + strings.Repeat("\r", 2<<20),
-		"bare LF": "x" + strings.Repeat("\n", 2<<20), "many runs": short, "LF CR": strings.Repeat("\n\r", 1<<20),
-	} {
-		for _, r := range []io.Reader{strings.NewReader(body), iotest.HalfReader(strings.NewReader(body))} {
-			var c canonicalizer
-			m := newMessage(r)
-			if n, err := m.WriteTo(&c); err != nil || n != int64(c.out.Len()) {
-				t.Errorf("%s: WriteTo = %d, %v", name, n, err)
-			}
-			if c.cost > 2*int64(len(body)) {
-				t.Errorf("%s: %d octets cost %d", name, len(body), c.cost)
-			}
-		}
-	}
-	// The counter is worth something: the same in pieces of 4 KB.
-	var c canonicalizer
-	for i := 0; i < len(crlf); i += 4096 {
-		_, _ = c.Write([]byte(crlf[i : i+4096]))
-	}
-	if c.cost < 100*int64(len(crlf)) {
-		t.Errorf("small pieces cost %d only", c.cost)
-	}
-}
-
-func FuzzBody(f *testing.F) {
-	f.Add([]byte("a\r\n\r\nb\r\n\r\n"), uint16(3))
-	f.Add([]byte("\r\r\n\n\ra"), uint16(40000))
-	f.Add([]byte("\r\n"), uint16(65535))
-	f.Fuzz(func(t *testing.T, part []byte, n uint16) {
-		if len(part) > 4096 {
-			return
-		}
-		body := append(append([]byte("x"), bytes.Repeat(part, int(n%2048)+1)...), bytes.Repeat([]byte("\r\n"), int(n)*2)...)
-		body = append(body, part...)
-		var c canonicalizer
-		m := newMessage(bytes.NewReader(body))
-		if _, err := m.WriteTo(&c); err != nil {
-			t.Fatal(err)
-		}
-		if m.err != nil {
-			if !bytes.HasPrefix(body, c.out.Bytes()) {
-				t.Fatal("not a prefix")
-			}
-			return
-		}
-		rest, ok := bytes.CutPrefix(body, c.out.Bytes())
-		if !ok || len(bytes.ReplaceAll(bytes.ReplaceAll(rest, []byte("\r\n"), nil), []byte("\n"), nil)) != 0 {
-			t.Fatalf("of %d octets, %d arrive and %q is left", len(body), c.out.Len(), rest[:min(20, len(rest))])
-		}
-		if c.cost > 2*int64(len(body)) {
-			t.Fatalf("%d octets cost %d", len(body), c.cost)
-		}
-	})
-}
-
 func FuzzDKIM(f *testing.F) {
 	k := makeKeys(f)
 	dns := k.zone(f)
@@ -363,19 +287,9 @@ func FuzzDKIM(f *testing.F) {
 			t.Fatal(err)
 		}
 		for _, d := range got.DKIM {
-			if d.Result == "" || d.Result == authres.TempError || d.Result == authres.Pass && !isDomain(d.Domain) {
+			if d.Result == "" || d.Result == authres.TempError || d.Result == authres.Pass && !isHost(d.Domain) {
 				t.Fatalf("DKIM = %+v", d)
 			}
-		}
-	})
-}
-
-func FuzzKeyRecord(f *testing.F) {
-	f.Add("v=DKIM1; k=rsa; t=y:s; p=AAAA")
-	f.Add("p=;;=;t=::")
-	f.Fuzz(func(t *testing.T, s string) {
-		if n := parseKeyRecord(s).bits(); n < 0 {
-			t.Fatal(n)
 		}
 	})
 }
@@ -425,6 +339,22 @@ func BenchmarkSPFCached(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if got := c.MailFrom(b.Context(), client, from); got.Result != authres.Pass {
+			b.Fatal(got)
+		}
+	}
+}
+
+// BenchmarkDMARCCached is a message of a subdomain that DKIM vouches for: both
+// questions of the author and those of the identifier are in the cache.
+func BenchmarkDMARCCached(b *testing.B) {
+	zone := dnstest.NewZone()
+	zone.AddTXT("_dmarc.a.example", "v=DMARC1; p=reject")
+	c := checker(b, cached(b, zone)).dmarcChecker
+	author := readFrom(input("From: a@news.a.example\r\n\r\n").Raw)
+	ids := dmarc.Identifiers{SPF: dmarc.SPF{Domain: "bounce.a.example", Result: authres.Pass}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got := c.Check(b.Context(), author, ids); got.Result != authres.Pass {
 			b.Fatal(got)
 		}
 	}

@@ -1,22 +1,23 @@
 // Package mailauth finds out who sent a message: iprev (RFC 8601 §3), SPF
-// (RFC 7208) and DKIM (RFC 6376, RFC 8301, RFC 8463). The results are values
-// of their own types, which the other parts read; no part reads them out of a
-// header field again. Package authres writes them into one.
+// (RFC 7208), DKIM (RFC 6376, RFC 8301, RFC 8463), ARC (RFC 8617) and DMARC
+// (RFC 9989). The results are values of their own types, which the other parts
+// read; no part reads them out of a header field again. Package authres writes
+// them into one.
 //
-// All checks run at once within one deadline. A question that DNS did not
-// answer gives temperror, never none or fail. A panic in a library costs that
-// result and no more.
+// All checks run at once within one deadline, and then DMARC takes what SPF and
+// DKIM found, with a deadline of its own: a stranger's slow SPF record cannot
+// use up the time for the policy that condemns him. A question that DNS did not
+// answer gives temperror, never none or fail. A panic costs that result and no
+// more, and never makes a message look unsigned.
 //
 // SPF is evaluated by package spf, for the HELO name and for MAIL FROM at
-// once. Explanations are not fetched.
+// once. Explanations are not fetched. DKIM and ARC (packages dkim and arc) share
+// the keys and one reading of the body, however many signatures there are. A
+// signature that holds but leaves open what a reader sees is "policy" and speaks
+// for no author: a part of the body (l=), a Subject that is not signed, a field
+// that stands more often than it is signed.
 //
-// DKIM signatures are verified by go-msgauth, one call for each signature,
-// behind bounds of ours: the first 8 signatures, 200 names in h=, 1,000 header
-// fields, RSA keys of 8192 bits, and an end to runs of empty lines, on which its
-// simple canonicalization would spend quadratic time. Each signature reads the
-// body for itself. Signatures with l= are "policy". What it does not do: i= and d=
-// must agree in upper and lower case; quoted-printable in i= is not decoded;
-// U-labels in d= and s= (RFC 8616) are permerror; a tag whose value holds "b="
-// is read as if that were the signature (the result is then fail); a signature
-// that covers other DKIM-Signature fields is neutral.
+// ARC is recorded, and nothing follows from it but this: where DMARC fails, a
+// trusted forwarder of the settings may speak for the message (Forwarder).
+// Results.Policy is what is left of the policy then.
 package mailauth

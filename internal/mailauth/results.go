@@ -1,10 +1,14 @@
 package mailauth
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/mailauth/arc"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 )
 
 // Results are the outcomes of Check. The zero Results say that nothing was
@@ -20,6 +24,17 @@ type Results struct {
 	// DKIMChecked says that signatures were looked for: without it an empty DKIM
 	// is not "none".
 	DKIMChecked bool
+	// ARC is the chain of what forwarders said (RFC 8617): none, pass or fail.
+	// It is empty without DKIMChecked. Nothing follows from it by itself.
+	ARC arc.Result
+	// sealable is nil unless Seal may be called.
+	sealable *sealable
+	// DMARC is whether the domain in From vouches for the message. It is empty
+	// without DMARCChecked.
+	DMARC        dmarc.Result
+	DMARCChecked bool
+	// Forwarder is who outweighs a DMARC that is fail.
+	Forwarder Forwarder
 	// Took is how long Check was at it.
 	Took time.Duration
 }
@@ -63,7 +78,8 @@ type SPFHelo struct {
 }
 
 // DKIM is the verdict about one signature (RFC 6376). The names come from the
-// signature, so they say who signed only when Result is pass.
+// signature, so they say who signed only when Result is pass. A check that
+// broke has no names.
 type DKIM struct {
 	Result authres.Result
 	// Domain is the SDID (d=), in lower case.
@@ -77,20 +93,35 @@ type DKIM struct {
 	// B is the beginning of b=, which tells signatures of one domain apart
 	// (RFC 6008).
 	B string
-	// Bits is the size of the RSA key, 0 where none was read.
+	// Bits is the size of the key, 0 where none was read.
 	Bits int
 	// Testing says that the key is published with t=y.
 	Testing bool
 	// Time and Expiration are t= and x=, zero where they are missing.
 	Time, Expiration time.Time
 	// Names are the names in h=.
-	Names  []string
+	Names []string
+	// Partial says that the signature leaves out a part of the body (l=), or a
+	// field that a reader sees: what stands there may be anyone's, and the
+	// signature speaks for no author.
+	Partial bool
+	// Reason is why Result is not pass, or what is to be noted of one that is.
 	Reason string
 }
 
+// Policy returns what the domain in From asks to do with the message, where a
+// receiver honours that and no trusted forwarder speaks for it.
+func (r Results) Policy() dmarc.Policy {
+	if r.Forwarder.Domain != "" {
+		return dmarc.None
+	}
+	return r.DMARC.Action()
+}
+
 // ResInfo returns the results for an Authentication-Results field, in the
-// order iprev, spf, dkim. A value that such a field cannot carry is left out,
-// so that authres.Encode accepts what it returns.
+// order iprev, spf, dkim, arc, dmarc; arc only where the message has a chain. A
+// value that such a field cannot carry is left out, so that authres.Encode
+// accepts what it returns.
 func (r Results) ResInfo() []authres.ResInfo {
 	var out []authres.ResInfo
 	if r.IPRev.Result != "" {
@@ -98,8 +129,12 @@ func (r Results) ResInfo() []authres.ResInfo {
 			authres.Prop{Property: authres.PolicyIPRev, Value: r.IPRev.Addr.String()}))
 	}
 	if m := r.SPF.MailFrom; m.Result != "" && !m.NullPath {
+		identity := m.Sender
+		if !authres.Carries(identity) {
+			identity = m.Domain // all that SPF speaks for
+		}
 		out = append(out, info(authres.SPF, m.Result, m.Reason,
-			authres.Prop{Property: authres.SMTPMailFrom, Value: m.Sender}))
+			authres.Prop{Property: authres.SMTPMailFrom, Value: identity}))
 	}
 	if h := r.SPF.Helo; h.Result != "" {
 		out = append(out, info(authres.SPF, h.Result, h.Reason,
@@ -115,7 +150,33 @@ func (r Results) ResInfo() []authres.ResInfo {
 	if len(r.DKIM) == 0 && r.DKIMChecked {
 		out = append(out, authres.ResInfo{Method: authres.DKIM, Result: authres.None})
 	}
+	if a := r.ARC; a.Result != "" && a.Result != authres.None {
+		out = append(out, chainInfo(a))
+	}
+	if r.DMARCChecked {
+		out = append(out, policyInfo(r.DMARC))
+	}
 	return out
+}
+
+// chainInfo is the entry of ARC; header.oldest-pass is RFC 8617 §10.2.
+func chainInfo(a arc.Result) authres.ResInfo {
+	if a.Result != authres.Pass {
+		return info(authres.ARC, a.Result, a.Reason)
+	}
+	last := a.Sets[len(a.Sets)-1]
+	return info(authres.ARC, a.Result, fmt.Sprintf("i=%d, sealed by %s", last.Instance, last.Seal.Domain),
+		authres.Prop{Property: authres.HeaderOldestPass, Value: strconv.Itoa(a.OldestPass)})
+}
+
+// policyInfo is the entry of DMARC. The policy is told only where one applies
+// (RFC 9989 §9.1).
+func policyInfo(d dmarc.Result) authres.ResInfo {
+	props := []authres.Prop{{Property: authres.HeaderFrom, Value: d.Domain}}
+	if d.Result == authres.Pass || d.Result == authres.Fail {
+		props = append(props, authres.Prop{Property: authres.PolicyDMARC, Value: string(d.Applied.Effective)})
+	}
+	return info(authres.DMARC, d.Result, d.Reason, props...)
 }
 
 // info builds a ResInfo of the values that can be carried.

@@ -162,6 +162,9 @@ func openFiles(t *testing.T) int {
 	t.Helper()
 	d, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
 		t.Skip("no /proc")
 	}
 	return len(d)

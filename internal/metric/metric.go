@@ -52,6 +52,26 @@ func New(version string) *Set {
 	return s
 }
 
+// Daemon makes the series of a daemon, at 0, for every verdict that it knows: an
+// alarm on a rate needs a series that was there before the first event.
+func (s *Set) Daemon(daemon string, verdicts ...string) {
+	for _, v := range verdicts {
+		s.requests.WithLabelValues(daemon, v)
+	}
+	s.seconds.WithLabelValues(daemon)
+	s.sessions.WithLabelValues(daemon)
+}
+
+// Waiting adds the gauge of daemon's connections that nobody has accepted yet;
+// value is called at each scrape. It may be called once for a daemon.
+func (s *Set) Waiting(daemon string, value func() float64) {
+	s.reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "gatepost_waiting_connections",
+		Help:        "Connections that wait to be accepted, by daemon: above its max_connections, or because it does not keep up.",
+		ConstLabels: prometheus.Labels{"daemon": daemon},
+	}, value))
+}
+
 // Request counts one answer of daemon and its time. verdict is one of the
 // daemon's own few words, never what a peer sent.
 func (s *Set) Request(daemon, verdict string, took time.Duration) {

@@ -23,6 +23,7 @@ type answer struct {
 	text  []string // TXT, PTR
 	addrs []netip.Addr
 	mx    []MX
+	gone  bool // NXDOMAIN for the name that was asked, not for an alias's target
 	ttl   time.Duration
 }
 
@@ -82,6 +83,7 @@ func read(m *dns.Msg, k key, hops *int) (ans answer, next string, err error) {
 		ttl = min(ttl, neg)
 	}
 	sort.SliceStable(ans.mx, func(i, j int) bool { return ans.mx[i].Preference < ans.mx[j].Preference })
+	ans.gone = m.Rcode == dns.RcodeNameError && *hops == 0
 	ans.ttl = time.Duration(ttl) * time.Second
 	return ans, "", nil
 }

@@ -17,6 +17,9 @@
 // the answer that was used least recently goes first. Callers with the same
 // question at the same time share one query. Errors are not kept.
 //
+// Authoritative asks the servers of a zone themselves, without a cache: whether
+// a record is published everywhere is for them to say.
+//
 // Limits: DNSSEC is not looked at, neither the AD bit nor signatures. The
 // servers of /etc/resolv.conf are read once, by New; its search list and
 // ndots are not used: every name is taken as complete.

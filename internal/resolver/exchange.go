@@ -25,7 +25,7 @@ func (r *Resolver) ask(ctx context.Context, k key) (*dns.Msg, error) {
 	last := errNoAnswer
 	for range r.cfg.Attempts {
 		for _, server := range r.servers {
-			m, err := r.try(ctx, server, k)
+			m, err := r.try(ctx, server, k, true)
 			if err == nil {
 				return m, nil
 			}
@@ -39,18 +39,19 @@ func (r *Resolver) ask(ctx context.Context, k key) (*dns.Msg, error) {
 }
 
 // try puts one question to one server: with EDNS, without it for a server
-// that does not know it, and over TCP when the answer was cut.
-func (r *Resolver) try(ctx context.Context, server string, k key) (*dns.Msg, error) {
+// that does not know it, and over TCP when the answer was cut. With recurse the
+// server is to ask others.
+func (r *Resolver) try(ctx context.Context, server string, k key, recurse bool) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout.Std())
 	defer cancel()
 	edns := true
-	m, err := r.exchange(ctx, "udp", server, query(k, edns))
+	m, err := r.exchange(ctx, "udp", server, query(k, edns, recurse))
 	if err == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented || m.Rcode == dns.RcodeBadVers) {
 		edns = false
-		m, err = r.exchange(ctx, "udp", server, query(k, edns))
+		m, err = r.exchange(ctx, "udp", server, query(k, edns, recurse))
 	}
 	if err == nil && m.Truncated {
-		m, err = r.exchange(ctx, "tcp", server, query(k, edns))
+		m, err = r.exchange(ctx, "tcp", server, query(k, edns, recurse))
 	}
 	if err != nil {
 		return nil, err
@@ -62,9 +63,10 @@ func (r *Resolver) try(ctx context.Context, server string, k key) (*dns.Msg, err
 }
 
 // query builds the question k with an id of its own.
-func query(k key, edns bool) *dns.Msg {
+func query(k key, edns, recurse bool) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetQuestion(k.name, k.rtype)
+	m.RecursionDesired = recurse
 	if edns {
 		m.SetEdns0(udpSize, false)
 	}

@@ -21,6 +21,8 @@ type Resolver struct {
 	log     *slog.Logger
 	cache   *cache
 	slots   chan struct{} // one for each query under way
+	// authPort is where authoritative servers answer, 53 outside of tests.
+	authPort uint16
 	// exchange is the function of that name outside of tests.
 	exchange func(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error)
 
@@ -53,6 +55,7 @@ func New(cfg Config, log *slog.Logger) (*Resolver, error) {
 		log:      log,
 		cache:    newCache(int64(cfg.CacheSize)),
 		slots:    make(chan struct{}, cfg.MaxQueries),
+		authPort: 53,
 		exchange: exchange,
 		flights:  make(map[key]*flight),
 	}, nil
@@ -113,6 +116,17 @@ func (r *Resolver) LookupIP(ctx context.Context, network, name string) ([]netip.
 		return nil, err4
 	}
 	return nil, err6
+}
+
+// Exists reports whether there is anything at name or below it: all but what
+// DNS answers with NXDOMAIN (RFC 8020). A name that is an alias exists,
+// wherever it leads.
+func (r *Resolver) Exists(ctx context.Context, name string) (bool, error) {
+	if _, ok := question(name); !ok {
+		return false, nil
+	}
+	a, err := r.lookup(ctx, name, dns.TypeA)
+	return err == nil && !a.gone, err
 }
 
 // lookup answers from the cache or asks.

@@ -15,6 +15,6 @@
 // by the rules about content, refused at the threshold, and never marked. Mail
 // made on this host or by us is neither scored nor refused.
 //
-// Limits: there are no rules about words, no lists, no DMARC and nothing
-// learned yet; the rules know a message by its form and its sender's identity.
+// Limits: there are no rules about words, no lists and nothing learned
+// yet; the rules know a message by its form and its sender's identity.
 package scan

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 )
 
@@ -62,7 +63,7 @@ func linkMismatch(f *facts) outcome {
 
 // signedBy reports whether a right DKIM signature is of host's organization.
 func (f *facts) signedBy(host string) bool {
-	return slices.ContainsFunc(f.Auth.DKIM, func(d dkim) bool {
+	return slices.ContainsFunc(f.Auth.DKIM, func(d mailauth.DKIM) bool {
 		return d.Result == authres.Pass && sameOrganization(d.Domain, host)
 	})
 }

@@ -5,11 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 )
-
-type dkim = mailauth.DKIM
 
 // heloIP: an address literal is legal for a client without a name (RFC 5321
 // §4.1.3), and no mail server is one; a bare address is not legal at all.
@@ -90,4 +88,44 @@ func dkimFail(f *facts) outcome {
 		return yes(ds...)
 	}
 	return outcome{}
+}
+
+func dmarcPass(f *facts) outcome { return f.policy(authres.Pass) }
+
+func dmarcUnclear(f *facts) outcome { return f.policy(authres.PermError) }
+
+func dmarcUnknown(f *facts) outcome { return f.policy(authres.TempError) }
+
+// policy is a rule about the result of DMARC.
+func (f *facts) policy(want authres.Result) outcome {
+	d := f.Auth.DMARC
+	if d.Result != want {
+		return outcome{}
+	}
+	return yes(told(d.Domain, d.Reason)...)
+}
+
+// dmarcFail is a rule about mail that fails where this policy holds, with
+// nobody who is trusted to have passed it on.
+func dmarcFail(want dmarc.Policy) func(*facts) outcome {
+	return func(f *facts) outcome {
+		d := f.Auth.DMARC
+		if d.Result != authres.Fail || d.Applied.Effective != want || f.Auth.Forwarder.Domain != "" {
+			return outcome{}
+		}
+		return yes(told(d.Domain, d.Applied.Tag+"="+string(d.Applied.Published))...)
+	}
+}
+
+func forwardedTrusted(f *facts) outcome {
+	w := f.Auth.Forwarder
+	if w.Domain == "" {
+		return outcome{}
+	}
+	return yes(w.Domain, string(w.Method))
+}
+
+// told returns those of options that say something.
+func told(options ...string) []string {
+	return slices.DeleteFunc(options, func(s string) bool { return s == "" })
 }

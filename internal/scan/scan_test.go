@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/unit"
 	"github.com/gatepost/gatepost/internal/verdict"
@@ -57,6 +58,19 @@ func dkimIs(rs ...authres.Result) Message {
 	return auth(mailauth.Results{DKIM: sigs, DKIMChecked: true})
 }
 
+func dmarcIs(r authres.Result, p dmarc.Policy) Message {
+	d := dmarc.Result{Result: r, Domain: "sender.example"}
+	d.Applied = dmarc.Applied{Domain: "sender.example", Tag: "p", Published: p, Effective: p}
+	return auth(mailauth.Results{DMARC: d, DMARCChecked: true})
+}
+
+// forwarded is mail that fails and was passed on by one who is trusted.
+func forwarded(p dmarc.Policy) Message {
+	m := dmarcIs(authres.Fail, p)
+	m.Auth.Forwarder = mailauth.Forwarder{Domain: "lists.example", Method: authres.ARC}
+	return m
+}
+
 func iprev(r authres.Result) Message { return auth(mailauth.Results{IPRev: mailauth.IPRev{Result: r}}) }
 
 // TestRules holds every rule against a message that it is about and one that
@@ -74,6 +88,14 @@ func TestRules(t *testing.T) {
 		"DKIM_PASS":    {dkimIs(authres.Fail, authres.Pass), dkimIs(authres.Fail)},
 		"DKIM_FAIL":    {dkimIs(authres.Fail, authres.PermError), dkimIs(authres.Fail, authres.TempError)},
 		"DKIM_UNKNOWN": {dkimIs(authres.Fail, authres.TempError), dkimIs(authres.TempError, authres.Pass)},
+
+		"DMARC_PASS":            {dmarcIs(authres.Pass, dmarc.Reject), dmarcIs(authres.None, "")},
+		"DMARC_FAIL_REJECT":     {dmarcIs(authres.Fail, dmarc.Reject), forwarded(dmarc.Reject)},
+		"DMARC_FAIL_QUARANTINE": {dmarcIs(authres.Fail, dmarc.Quarantine), dmarcIs(authres.Pass, dmarc.Quarantine)},
+		"DMARC_FAIL_NONE":       {dmarcIs(authres.Fail, dmarc.None), forwarded(dmarc.None)},
+		"DMARC_FROM_UNCLEAR":    {dmarcIs(authres.PermError, ""), dmarcIs(authres.TempError, "")},
+		"DMARC_UNKNOWN":         {dmarcIs(authres.TempError, ""), dmarcIs(authres.PermError, "")},
+		"FORWARDED_TRUSTED":     {forwarded(dmarc.Reject), dmarcIs(authres.Fail, dmarc.Reject)},
 	}
 	for _, r := range Rules() {
 		t.Run(r.Name, func(t *testing.T) {
@@ -248,9 +270,47 @@ func TestUnknownNeverScores(t *testing.T) {
 	m.Auth.SPF.MailFrom.Result = authres.TempError
 	m.Auth.SPF.Helo.Result = authres.TempError
 	m.Auth.IPRev.Result = authres.TempError
+	m.Auth.DMARC.Result = authres.TempError
 	res := Scan(Default(), m, noon)
-	if plain.Score != 0 || res.Score != 0 || len(plain.Lines) != 0 || len(res.Lines) != 3 {
+	if plain.Score != 0 || res.Score != 0 || len(plain.Lines) != 0 || len(res.Lines) != 4 {
 		t.Errorf("Scan with nothing asked = %+v, with nothing answered = %+v", plain, res)
+	}
+}
+
+// TestPolicyAlone: p=reject alone marks, also a list's mail that has passes of
+// its own, and refuses nobody: neither that, nor a plain forward that broke the
+// signature. p=none changes nothing.
+func TestPolicyAlone(t *testing.T) {
+	spf := func(m Message, r authres.Result) Message {
+		m.Auth.SPF.MailFrom = mailauth.SPFMailFrom{Result: r, Domain: "lists.example"}
+		return m
+	}
+	dkim := func(m Message, r authres.Result) Message {
+		m.Auth.DKIM = []mailauth.DKIM{{Result: r, Domain: "lists.example"}}
+		return m
+	}
+	reject := dmarcIs(authres.Fail, dmarc.Reject)
+	for _, tc := range []struct {
+		name string
+		m    Message
+		want verdict.Verdict
+	}{
+		{"alone", reject, verdict.Mark},
+		{"list", dkim(spf(reject, authres.Pass), authres.Pass), verdict.Mark},
+		{"forward", dkim(spf(reject, authres.Fail), authres.Fail), verdict.Mark},
+		{"quarantine alone", dmarcIs(authres.Fail, dmarc.Quarantine), verdict.Accept},
+		{"quarantine, and SPF fails", spf(dmarcIs(authres.Fail, dmarc.Quarantine), authres.Fail), verdict.Mark},
+		{"trusted forwarder", forwarded(dmarc.Reject), verdict.Accept},
+	} {
+		tc.m.Raw = read(t, "rules/DKIM_UNKNOWN.hit.eml") // no rule about its text hits
+		if res := Scan(Default(), tc.m, noon); res.Verdict != tc.want {
+			t.Errorf("%s: %v with %v, want %v", tc.name, res.Verdict, res.Score, tc.want)
+		}
+	}
+	none := dmarcIs(authres.Fail, dmarc.None)
+	none.Raw = read(t, "rules/DKIM_UNKNOWN.hit.eml")
+	if res := Scan(Default(), none, noon); res.Score != 0 || len(res.Lines) != 1 {
+		t.Errorf("p=none: %+v, want a line of 0 points", res)
 	}
 }
 

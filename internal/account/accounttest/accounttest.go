@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) account.Store) {
 		{"users", users},
 		{"change of a user", changeUser},
 		{"aliases", aliases},
+		{"alias loops", loops},
 		{"exact rows only", exactRows},
 		{"not found", notFound},
 		{"domain that is not empty", notEmpty},
@@ -179,14 +180,52 @@ func aliases(t *testing.T, s account.Store) {
 	_, err = s.Alias(ctx, again.Addr)
 	want(t, "Alias without a target", err, account.ErrNotFound)
 
-	Fill(t, s, "@example.org=alice@example.org,bob@example.org")
+	Fill(t, s, "alice@example.org", "bob@example.org", "@example.org=alice@example.org,bob@example.org")
 	check("@example.org", "alice@example.org", "bob@example.org")
 	want(t, "RemoveAlias of all", s.RemoveAlias(ctx, Addr(t, "@example.org")), nil)
 	want(t, "RemoveAlias of nothing", s.RemoveAlias(ctx, Addr(t, "@example.org")), account.ErrNotFound)
-	loop := account.Alias{Addr: Addr(t, "l@example.org"), To: []mailaddr.Address{Addr(t, "l@example.org")}}
-	want(t, "AddAlias of a loop", s.AddAlias(ctx, loop), nil)
-	loop.Addr = Addr(t, "l@far.example")
-	want(t, "AddAlias without a domain", s.AddAlias(ctx, loop), account.ErrNoDomain)
+	far := account.Alias{Addr: Addr(t, "l@far.example"), To: []mailaddr.Address{Addr(t, "l@example.org")}}
+	want(t, "AddAlias without a domain", s.AddAlias(ctx, far), account.ErrNoDomain)
+}
+
+// loops adds one alias to rows in which its mail comes back to it, or does not.
+func loops(t *testing.T, s account.Store) {
+	ctx := t.Context()
+	Fill(t, s, "example.org", "catch.example", "alice@example.org", "bob@example.org", "carol@catch.example",
+		"l1@example.org=l2@example.org", "l2@example.org=x@far.example,l3@example.org",
+		"alice@example.org=alice@example.org,bob@example.org", "via@example.org=nobody@catch.example")
+	for _, tc := range []struct {
+		name, to string
+		wanted   error
+	}{
+		{"x@example.org", "x@example.org", account.ErrLoop},
+		{"x@example.org", "alice@example.org,X@example.org", account.ErrLoop},
+		{"l2@example.org", "l1@example.org", account.ErrLoop},
+		{"l3@example.org", "bob@example.org,l1@example.org", account.ErrLoop},
+		{"bob@example.org", "bob@example.org,alice@example.org", nil}, // two that keep copies of each other's
+		{"carol@catch.example", "alice@example.org", nil},
+		{"@example.org", "alice@example.org", nil},
+		{"@example.org", "l1@example.org", account.ErrLoop}, // which leads to l3, which has no row
+		{"@example.org", "alice+rest@example.org", nil},     // a detail, not a name that the catch-all takes
+		{"@catch.example", "nobody@catch.example", account.ErrLoop},
+		{"@catch.example", "via@example.org", account.ErrLoop},
+		{"@catch.example", "carol@catch.example", nil},
+		{"alice+box@example.org", "alice+box@example.org", nil}, // the mailbox takes it
+	} {
+		a := account.Alias{Addr: Addr(t, tc.name)}
+		for to := range strings.SplitSeq(tc.to, ",") {
+			a.To = append(a.To, Addr(t, to))
+		}
+		want(t, "AddAlias of "+tc.name+" to "+tc.to, s.AddAlias(ctx, a), tc.wanted)
+	}
+	a, err := s.Alias(ctx, Addr(t, "l2@example.org"))
+	if err != nil || len(a.To) != 2 {
+		t.Errorf("after a refusal l2 leads to %v, %v", a.To, err)
+	}
+	err = s.AddAlias(ctx, account.Alias{Addr: Addr(t, "l2@example.org"), To: []mailaddr.Address{Addr(t, "l1@example.org")}})
+	if err == nil || !strings.HasSuffix(err.Error(), ": l2@example.org > l1@example.org > l2@example.org") {
+		t.Errorf("the error does not tell the loop: %v", err)
+	}
 }
 
 func exactRows(t *testing.T, s account.Store) {
@@ -313,7 +352,11 @@ func masks(t *testing.T, s account.Store) {
 func invalid(t *testing.T, s account.Store) {
 	ctx := t.Context()
 	Fill(t, s, "example.org", "alice@example.org")
-	for _, name := range []string{"", ".", "a b", "a@b", "a..b", "[192.0.2.1]", "a\nb", "a/b", strings.Repeat("a", 256)} {
+	for _, name := range []string{
+		"", ".", "a b", "a@b.example", "a..b", "[192.0.2.1]", "a\nb.example", "a/b.example", strings.Repeat("a", 256),
+		"1.2.3.4", "example.123", "localhost", "a_b.example", "-a.example", "a-.example", "bücher.example",
+		strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "ab", ".example.org", "example.org..",
+	} {
 		want(t, fmt.Sprintf("AddDomain(%q)", name), s.AddDomain(ctx, name), account.ErrInvalid)
 	}
 	for _, a := range []mailaddr.Address{

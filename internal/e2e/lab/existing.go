@@ -27,7 +27,29 @@ var debianMain = []string{
 	"mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128",
 	"mailbox_size_limit = 0",
 	"recipient_delimiter = +",
+	// What many a page on Postfix and Dovecot adds.
+	"smtpd_sasl_type = dovecot",
+	"smtpd_sasl_path = private/auth",
+	"smtpd_sasl_auth_enable = yes",
 }
+
+// debianMaster is the submission part of Debian's master.cf with its comment
+// signs taken away, as an administrator does it.
+const debianMaster = `
+submission inet n       -       y       -       -       smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_tls_auth_only=yes
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+  -o milter_macro_daemon_name=ORIGINATING
+submissions     inet  n       -       y       -       -       smtpd
+  -o syslog_name=postfix/submissions
+  -o smtpd_tls_wrappermode=yes
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+  -o milter_macro_daemon_name=ORIGINATING
+`
 
 // mountExisting makes /etc and /usr/local the lab's own: a copy of the one,
 // without the files of Postfix and Dovecot, and an empty other, which keeps
@@ -101,6 +123,9 @@ func keepGo(local string) error {
 // makes: names, and a certificate.
 func (l *Lab) prepareExisting() error {
 	if err := command("postconf", append([]string{"-e"}, debianMain...)...); err != nil {
+		return err
+	}
+	if err := appendFile("/etc/postfix/master.cf", debianMaster); err != nil {
 		return err
 	}
 	private := "/etc/dovecot/private"

@@ -40,6 +40,7 @@ func newSink(addrs ...string) (*Sink, error) {
 	s.srv.Domain = "mx.example.net"
 	s.srv.ReadTimeout, s.srv.WriteTimeout = time.Minute, time.Minute
 	s.srv.MaxLineLength = 1 << 20
+	s.srv.EnableSMTPUTF8 = true
 	for _, a := range addrs {
 		ln, err := net.Listen("tcp", net.JoinHostPort(a, "25"))
 		if err != nil {

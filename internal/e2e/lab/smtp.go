@@ -177,6 +177,7 @@ type Mail struct {
 	User     string // with a password: STARTTLS and login first
 	Password string
 	MailFrom string
+	UTF8     bool // ask for SMTPUTF8 (RFC 6531)
 	RcptTo   []string
 	Data     []byte // lines end in LF or CRLF
 }
@@ -224,7 +225,11 @@ func (c *SMTP) deliver(m Mail) (Outcome, error) {
 			return Outcome{At: "AUTH", Reply: r}, err
 		}
 	}
-	return c.Transaction(m.MailFrom, m.RcptTo, m.Data)
+	from := "MAIL FROM:<" + m.MailFrom + ">"
+	if m.UTF8 {
+		from += " SMTPUTF8"
+	}
+	return c.transaction(from, m.RcptTo, m.Data)
 }
 
 func (c *SMTP) secure(helo string) error {
@@ -239,8 +244,12 @@ func (c *SMTP) secure(helo string) error {
 
 // Transaction sends one message on the open session.
 func (c *SMTP) Transaction(mailFrom string, rcptTo []string, data []byte) (Outcome, error) {
+	return c.transaction("MAIL FROM:<"+mailFrom+">", rcptTo, data)
+}
+
+func (c *SMTP) transaction(from string, rcptTo []string, data []byte) (Outcome, error) {
 	var out Outcome
-	r, err := c.Command("MAIL FROM:<" + mailFrom + ">")
+	r, err := c.Command(from)
 	if err != nil || r.Code != 250 {
 		return Outcome{At: "MAIL", Reply: r}, err
 	}

@@ -37,7 +37,7 @@ func signed(t *Tour) error {
 	}
 	t.out.Say("What the next hop mx.example.net received from %s:", got.Client)
 	t.out.Quote(string(got.Data))
-	t.out.Say("Two verifiers, which find the keys only in DNS:")
+	t.out.Say("Two verifiers, which find the keys only in DNS (Debian's OpenDKIM can not verify Ed25519):")
 	if err := verify(t, got.Data); err != nil {
 		return err
 	}

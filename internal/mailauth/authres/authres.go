@@ -34,8 +34,7 @@ const (
 // Method is what was tried (RFC 8601 §2.7).
 type Method string
 
-// The methods. DMARC and ARC stand here for their names only, until they are
-// checked.
+// The methods.
 const (
 	IPRev Method = "iprev"
 	Auth  Method = "auth"
@@ -52,6 +51,7 @@ type Property string
 // The properties that Encode knows.
 const (
 	PolicyIPRev  Property = "policy.iprev"
+	PolicyDMARC  Property = "policy.dmarc" // RFC 9989 §9.1
 	SMTPAuth     Property = "smtp.auth"
 	SMTPMailFrom Property = "smtp.mailfrom"
 	SMTPHelo     Property = "smtp.helo"
@@ -61,6 +61,8 @@ const (
 	HeaderA      Property = "header.a"
 	HeaderB      Property = "header.b"
 	HeaderFrom   Property = "header.from"
+	// HeaderOldestPass is RFC 8617 §10.2.
+	HeaderOldestPass Property = "header.oldest-pass"
 )
 
 // Prop is a property with its value.
@@ -98,13 +100,34 @@ var (
 	properties = map[Property]bool{
 		PolicyIPRev: true, SMTPAuth: true, SMTPMailFrom: true, SMTPHelo: true, HeaderD: true,
 		HeaderI: true, HeaderS: true, HeaderA: true, HeaderB: true, HeaderFrom: true,
+		PolicyDMARC: true, HeaderOldestPass: true,
 	}
 )
 
 // Carries reports whether v can be a value: not empty, at most MaxValue
-// octets of UTF-8 (RFC 6532 §3.2) without control characters. Whoever has a
-// value from a peer asks it first, and leaves the property out.
-func Carries(v string) bool { return v != "" && len(v) <= MaxValue && printable(v) }
+// octets of UTF-8 (RFC 6532 §3.2) without control characters, and nothing in
+// it that spells a pass. In quotes "dmarc=pass" is harmless to all that read
+// RFC 8601, but users' filters look for the bare text. Whoever has a value from
+// a peer asks first, and leaves the property out.
+func Carries(v string) bool {
+	return v != "" && len(v) <= MaxValue && printable(v) && !spellsPass(v)
+}
+
+// spellsPass reports whether "=pass" is in v, in capitals or not, with blanks
+// around the "=" or not.
+func spellsPass(v string) bool {
+	for {
+		_, after, ok := strings.Cut(v, "=")
+		if !ok {
+			return false
+		}
+		v = after
+		word := strings.TrimLeft(v, " ")
+		if len(word) >= len(Pass) && strings.EqualFold(word[:len(Pass)], string(Pass)) {
+			return true
+		}
+	}
+}
 
 // printable reports whether s is UTF-8 of graphic characters and blanks.
 func printable(s string) bool {

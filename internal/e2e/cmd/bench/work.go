@@ -33,6 +33,8 @@ var works = []work{
 		Null: "BenchmarkMilterBareServer/null", NullName: "the same session, accepted unseen"},
 	{Name: "milter, message of 36 KB", Package: "milter", Bench: "BenchmarkMilter36KB",
 		Null: "BenchmarkMilterBareServer/36KB", NullName: "the same session, accepted unseen", Most: 800 * time.Microsecond},
+	{Name: "milter, 36 KB, SPF, DKIM and DMARC alone", Package: "milter", Bench: "BenchmarkMilter36KBAuth/alone",
+		Null: "BenchmarkMilterBareServer/36KB", NullName: "the same session, accepted unseen"},
 	{Name: "policy request, 16 connections", Package: "policyd", Bench: "BenchmarkPolicyRequest",
 		Null: "BenchmarkPolicyBareServer", NullName: "empty server", Least: 0.5},
 	{Name: "socketmap look-up, 16 connections", Package: "policyd", Bench: "BenchmarkSocketmap",
@@ -45,6 +47,8 @@ var works = []work{
 		Null: "BenchmarkRSA", NullName: "bare RSA operation", Least: 1 / 1.25},
 	{Name: "DKIM verify, RSA-2048, 20 KB", Package: "internal/mailauth", Bench: "BenchmarkVerify20KB/rsa",
 		Most: 150 * time.Microsecond},
+	{Name: "SPF from cache", Package: "internal/mailauth", Bench: "BenchmarkSPFCached", Most: 30 * time.Microsecond},
+	{Name: "DMARC from cache", Package: "internal/mailauth", Bench: "BenchmarkDMARCCached", Most: 30 * time.Microsecond},
 }
 
 // benches are the benchmarks that w needs.

@@ -84,7 +84,7 @@ func stay(l *lab.Lab, before error) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nThe lab stays up until Ctrl-C; Look around with\n\n  %s\n  %s/gatepost --config %s help\n\n",
+	fmt.Printf("\nThe lab stays up until Ctrl-C. Look around with\n\n  %s\n  %s/gatepost --config %s help\n\n",
 		enter, l.Dir, l.ConfigPath())
 	<-ctrlC
 	return nil
