@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/admin"
 	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -68,6 +69,27 @@ func printRecords(w io.Writer, all []admin.Key, form string) error {
 	return err
 }
 
+// newKeysMakeSense refuses a second pair of keys that nobody named, and says so
+// when the domain is not ours.
+func newKeysMakeSense(cmd *cobra.Command, c *admin.Client, domain string, algorithms []string, selector string) error {
+	have, err := c.Keys(cmd.Context(), domain)
+	if err != nil {
+		return err
+	}
+	for _, k := range have {
+		if selector == "" && slices.Contains(algorithms, k.Algorithm) {
+			return hint(fmt.Errorf("%s has a key %s already", domain, k.Selector),
+				"gatepost dkim rotate %s makes the next one without a gap; --algorithm and --selector name one beside it", domain)
+		}
+	}
+	_, err = c.Accounts().Domain(cmd.Context(), domain)
+	if errors.Is(err, account.ErrNotFound) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "gatepost: warning: %s is not one of our domains; its keys sign only what local_senders or submission_networks let out\n", domain)
+		return nil
+	}
+	return err
+}
+
 func newDKIMNew(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "new DOMAIN", Short: "Make signing keys for a domain and print their DNS records",
@@ -95,9 +117,12 @@ authoritative server of the zone shows the records.`,
 			return err
 		}
 		algorithms := []string{string(keys.RSA), string(keys.Ed25519)}
-		if *algorithm != "" {
+		switch {
+		case *algorithm != "" && !slices.Contains(algorithms, *algorithm):
+			return &misuse{fmt.Errorf("--algorithm: %q is neither of %s", *algorithm, strings.Join(algorithms, " and "))}
+		case *algorithm != "":
 			algorithms = []string{*algorithm}
-		} else if *selector != "" {
+		case *selector != "":
 			return &misuse{hint(errors.New("--selector names one key"), "give --algorithm too")}
 		}
 		c, done, err := a.client(cmd.Context())
@@ -105,6 +130,9 @@ authoritative server of the zone shows the records.`,
 			return err
 		}
 		defer done()
+		if err := newKeysMakeSense(cmd, c, domain, algorithms, *selector); err != nil {
+			return err
+		}
 		var made []admin.Key
 		for _, alg := range algorithms {
 			k, err := c.CreateKey(cmd.Context(), admin.NewKey{Domain: domain, Selector: *selector, Algorithm: alg, Pending: *pending})

@@ -336,3 +336,26 @@ func TestImportRspamd(t *testing.T) {
 		t.Errorf("notes %+v", plan.Notes)
 	}
 }
+
+// TestDKIMNewTwice: a second pair of keys that nobody named would sign at once,
+// without a record in the DNS.
+func TestDKIMNewTwice(t *testing.T) {
+	m := newMachine(t)
+	m.must(t, "domain", "add", "example.org")
+	m.must(t, "dkim", "new", "example.org")
+	for _, tc := range []struct {
+		args []string
+		code int
+		talk string
+	}{
+		{[]string{"dkim", "new", "example.org"}, 1, "gatepost dkim rotate example.org makes the next one"},
+		{[]string{"dkim", "new", "example.org", "--algorithm", "dsa"}, 2, `"dsa" is neither of rsa and ed25519`},
+		{[]string{"dkim", "new", "example.org", "--algorithm", "rsa", "--selector", "mail"}, 0, ""},
+		{[]string{"dkim", "new", "example.net"}, 0, "example.net is not one of our domains"},
+	} {
+		a := m.run(t, tc.args...)
+		if a.code != tc.code || !strings.Contains(a.talk, tc.talk) {
+			t.Errorf("%q ends with %d and says %q, want %d and %q", tc.args, a.code, a.talk, tc.code, tc.talk)
+		}
+	}
+}
