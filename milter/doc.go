@@ -25,6 +25,12 @@
 // of our own spool is signed only with a null reverse-path and a header From of
 // Config.LocalSenders, so that a redirect never is.
 //
+// With Config.ARCSeal mail from outside that is let in gets an ARC set (RFC
+// 8617) with the first active key of that domain. A chain that fails here is
+// sealed with cv=fail; one that says so itself, that is full or that DNS kept us
+// from checking gets no set. A message that cannot be sealed is let in all the
+// same.
+//
 //	srv, err := milter.New(cfg, milter.Deps{Scan: scan.Scan, Journal: j, Meter: m}, log)
 //	if err != nil {
 //		return err

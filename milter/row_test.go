@@ -445,11 +445,11 @@ func rowMalformed(t *testing.T) {
 }
 
 func rowConfiguration(t *testing.T) {
-	bad := Config{MaxConnections: -1, SubmissionNetworks: []SubmissionNetwork{{}}, LocalSenders: []string{"@"}, RemoveHeadersOutbound: []string{"From", "a b"}}
+	bad := Config{MaxConnections: -1, ARCSeal: "a b", SubmissionNetworks: []SubmissionNetwork{{}}, LocalSenders: []string{"@"}, RemoveHeadersOutbound: []string{"From", "a b"}}
 	if _, err := New(bad, Deps{}, quiet()); err == nil {
 		t.Fatal("New took a bad configuration")
 	} else {
-		for _, key := range []string{"max_connections", "idle_timeout", "frame_timeout", "message_timeout", "max_header_bytes", "scan_bytes",
+		for _, key := range []string{"max_connections", "idle_timeout", "frame_timeout", "message_timeout", "max_header_bytes", "scan_bytes", "arc_seal",
 			"submission_networks[0].networks", "submission_networks[0].domains", "local_senders[0]",
 			"remove_headers_outbound[0]", "remove_headers_outbound[1]", "authserv_id"} {
 			if !strings.Contains(err.Error(), key+": ") {

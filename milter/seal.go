@@ -59,6 +59,7 @@ func (s *session) seal(ctx context.Context, raw *rawmsg.Message, k keys.Key, f *
 	results, err := authResults(s.msg.cfg, *f)
 	if err == nil {
 		sealer := arc.Sealer{Domain: k.Domain, Selector: k.Selector, Key: k.Signer(), Names: names}
+		results = strings.ReplaceAll(results, "\n\t", "\n ") // it is folded anew
 		f.Seal, err = f.Auth.Seal(sealer, results, time.Now())
 	}
 	switch {
@@ -82,8 +83,7 @@ func (s *session) sealAlarm(ctx context.Context, domain string, err error) {
 }
 
 // sealedNames returns h= of a message signature: what our own signatures cover,
-// and the sender's DKIM signatures, but not those of milters on this host
-// behind us.
+// and the DKIM signatures that are there (RFC 8617 §4.1.2).
 func sealedNames(raw *rawmsg.Message) []string {
 	count := func(name string) int { return len(fieldValues(raw, name)) }
 	return append(keys.Names(count), slices.Repeat([]string{keys.FieldName}, count(keys.FieldName))...)

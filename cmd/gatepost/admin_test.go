@@ -226,6 +226,30 @@ func TestHealthOfAccounts(t *testing.T) {
 	}
 }
 
+// TestCheckMissesSealingKey: mail is sealed only with a key that is in use.
+func TestCheckMissesSealingKey(t *testing.T) {
+	m := newMachine(t)
+	const warning = "milter.arc_seal names example.org, which has no active signing key"
+	for _, step := range []struct {
+		setting string
+		new     []string
+		warns   bool
+	}{
+		{`""`, nil, false},
+		{"example.org", nil, true},
+		{"example.org", []string{"dkim", "new", "example.org", "--algorithm", "ed25519", "--pending"}, true},
+		{"example.org", []string{"dkim", "new", "example.org", "--algorithm", "ed25519", "--selector", "s2"}, false},
+	} {
+		m.configure(t, "milter: {arc_seal: "+step.setting+"}\n")
+		if step.new != nil {
+			m.must(t, step.new...)
+		}
+		if a := m.run(t, "config", "check"); a.code != 0 || strings.Contains(a.talk, warning) != step.warns {
+			t.Errorf("arc_seal %s, %q: exit %d: %s", step.setting, step.new, a.code, a.talk)
+		}
+	}
+}
+
 // TestLogLevelInWords: what "config show" prints is what the manual has, and can
 // be read again.
 func TestLogLevelInWords(t *testing.T) {

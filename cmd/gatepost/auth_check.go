@@ -103,7 +103,7 @@ type iprevReport struct {
 // checkMessage checks m as the milter does, and then goes over the steps again
 // to tell them; the answers of DNS are in the cache by then.
 func checkMessage(ctx context.Context, cfg Config, res *resolver.Resolver, m *rawmsg.Message, s sender) (authReport, error) {
-	out := authReport{Notes: list(s.Notes), ClientAddr: s.Addr, Helo: s.Helo, From: []string{}, SPF: []spfReport{}}
+	out := authReport{Notes: append(list(s.Notes), factNotes(m)...), ClientAddr: s.Addr, Helo: s.Helo, From: []string{}, SPF: []spfReport{}}
 	for i := range m.Fields {
 		if f := &m.Fields[i]; f.Is("From") {
 			out.From = append(out.From, header.Unfold(f.Value))
@@ -141,6 +141,7 @@ func checkMessage(ctx context.Context, cfg Config, res *resolver.Resolver, m *ra
 			out.DKIM[i].Result, out.DKIM[i].Reason = r.DKIM[i].Result, r.DKIM[i].Reason
 		}
 	}
+	secondOpinions(ctx, res, m, out.DKIM)
 	out.DMARC = newDMARCReport(r)
 	return out, nil
 }

@@ -28,9 +28,13 @@ type signatureReport struct {
 	Algorithm  string         `json:"algorithm"`
 	Bits       int            `json:"bits,omitempty"`
 	Key        string         `json:"key"`
-	Testing    bool           `json:"testing,omitempty"`
-	Made       *time.Time     `json:"made,omitempty"`
-	Expires    *time.Time     `json:"expires,omitempty"`
+	// KeySecure says that DNSSEC vouches for the answer at Key.
+	KeySecure bool `json:"key_dnssec,omitempty"`
+	Testing   bool `json:"testing,omitempty"`
+	// Second is what another verifier says, where it does not agree with Result.
+	Second  string     `json:"second_opinion,omitempty"`
+	Made    *time.Time `json:"made,omitempty"`
+	Expires *time.Time `json:"expires,omitempty"`
 	coverage
 }
 
@@ -91,15 +95,22 @@ func verify(ctx context.Context, res *resolver.Resolver, m *rawmsg.Message) (sig
 	if err := msg.ReadBody(ctx, bytes.NewReader(m.Raw)); err != nil {
 		return nil, 0, chain, fmt.Errorf("read message: %w", err)
 	}
+	report := func(r *dkim.Result) signatureReport {
+		s := newSignatureReport(msg, r)
+		if s.Bits > 0 { // the answer is in the cache
+			_, s.KeySecure, _ = res.LookupTXTSecure(ctx, s.Key)
+		}
+		return s
+	}
 	sigs = []signatureReport{}
 	for _, r := range v.Results() {
-		sigs = append(sigs, newSignatureReport(msg, &r))
+		sigs = append(sigs, report(&r))
 	}
 	c := a.Result()
 	chain = arcReport{Result: c.Result, Reason: c.Reason, Sets: []arcSet{}}
 	for _, s := range c.Sets {
 		chain.Sets = append(chain.Sets, arcSet{s.Instance, s.AuthservID, s.Results,
-			newSignatureReport(msg, &s.Message), newSignatureReport(msg, &s.Seal)})
+			report(&s.Message), report(&s.Seal)})
 	}
 	return sigs, v.Skipped(), chain, keys.Err()
 }
@@ -202,11 +213,17 @@ func (p *page) signature(title string, s signatureReport) {
 	if s.Bits > 0 {
 		key = fmt.Sprintf("key of %d bits", s.Bits)
 	}
+	if s.KeySecure {
+		key += " (DNSSEC)"
+	}
 	if s.Testing {
 		key += ", published as a test (t=y)"
 	}
 	p.line(1, "d=%s s=%s a=%s", orNone(s.Domain), orNone(s.Selector), orNone(s.Algorithm))
 	p.line(1, "%s at %s", key, s.Key)
+	if s.Second != "" {
+		p.line(1, "another verifier (go-msgauth) does not agree: %s", s.Second)
+	}
 	if s.Identifier != "" && s.Identifier != "@"+s.Domain {
 		p.line(1, "i=%s", s.Identifier)
 	}

@@ -364,3 +364,56 @@ func TestTopReceived(t *testing.T) {
 		}
 	}
 }
+
+// TestAuthSecureKey: a key that DNSSEC vouches for says so.
+func TestAuthSecureKey(t *testing.T) {
+	z := dnstest.NewZone()
+	z.MustAdd(golden(t, "zone"))
+	z.Secure("s1._domainkey.example.org")
+	srv, err := dnstest.Start("127.0.0.1:0", z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = srv.Close() })
+	m := newMachine(t)
+	m.configure(t, "resolver:\n  servers: [\""+srv.Addr()+"\"]\n")
+	msg := trace + golden(t, "control-dkim.in")
+	const want = "  key of 256 bits (DNSSEC) at s1._domainkey.example.org"
+	if a := m.check(t, msg); has(a.out, want) != "" {
+		t.Errorf("auth check = %s, lacks %q", a.out, want)
+	}
+	if a := m.check(t, msg, "--json"); !strings.Contains(a.out, `"key_dnssec": true`) {
+		t.Errorf("auth check --json = %s, lacks key_dnssec", a.out)
+	}
+}
+
+// TestAuthFacts: what a program may read in two ways is told.
+func TestAuthFacts(t *testing.T) {
+	m := withDNS(t, "")
+	good := golden(t, "control-dkim.in")
+	got := m.check(t, strings.Replace(good, "From:", "X-Odd: \xe4\x00\rX-More: 1\nFrom:", 1)+
+		strings.Repeat("x\r\n", 3)+"y\n")
+	const want = `note: line ends are mixed: 14 CRLF, 2 bare LF, 1 bare CR; programs may see different messages
+note: 1 NUL bytes; programs may stop at the first one
+note: 1 bytes above 127 in the header`
+	if missing := has(got.out, want); missing != "" {
+		t.Errorf("auth check lacks %q:\n%s", missing, got.out)
+	}
+	lines := "Content-Transfer-Encoding: base64\r\n\r\n!!!!\r\n"
+	if got := m.check(t, lines); has(got.out, "note: limit exceeded: base64 that is none") != "" {
+		t.Errorf("auth check of %q:\n%s", lines, got.out)
+	}
+}
+
+// TestSecondOpinion: where another verifier reads a signature otherwise, the
+// page says so; where both agree it says nothing.
+func TestSecondOpinion(t *testing.T) {
+	m := withDNS(t, "")
+	const disagrees = "another verifier (go-msgauth) does not agree"
+	if a := m.check(t, golden(t, "replay-subject-added.in")); !strings.Contains(a.out, disagrees+": pass") {
+		t.Errorf("a replay with another Subject on top: want %q in\n%s", disagrees+": pass", a.out)
+	}
+	if a := m.check(t, golden(t, "control-dkim.in")); strings.Contains(a.out, disagrees) {
+		t.Errorf("a good signature: the two do not agree:\n%s", a.out)
+	}
+}

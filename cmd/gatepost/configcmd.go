@@ -142,7 +142,7 @@ func (f *findings) look(cfg Config) {
 	if d := cfg.Milter.ARCSeal; d != "" && !signs(d) {
 		f.Warnings = append(f.Warnings, finding{
 			Text: fmt.Sprintf("milter.arc_seal names %s, which has no active signing key: nothing is sealed", d),
-			Hint: "gatepost dkim list shows the keys; gatepost dkim new " + d + " makes one"})
+			Hint: "gatepost dkim list " + d + " shows its keys, gatepost dkim new " + d + " makes some"})
 	}
 }
 

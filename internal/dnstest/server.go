@@ -81,6 +81,7 @@ func handler(network string, z *Zone) dns.HandlerFunc {
 		}
 		fault := z.note(network, q.Question[0])
 		m.Authoritative = fault != Lame
+		m.AuthenticatedData = q.AuthenticatedData && z.validated(q.Question[0])
 		switch {
 		case fault == Timeout:
 			return

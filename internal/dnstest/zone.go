@@ -50,12 +50,13 @@ type Zone struct {
 	names  map[string][]dns.RR
 	faults map[string]Fault
 	all    Fault
+	secure map[string]bool // "." for all
 	log    []string
 }
 
 // NewZone returns an empty zone: every name is NXDOMAIN.
 func NewZone() *Zone {
-	return &Zone{names: make(map[string][]dns.RR), faults: make(map[string]Fault)}
+	return &Zone{names: make(map[string][]dns.RR), faults: make(map[string]Fault), secure: make(map[string]bool)}
 }
 
 // Add reads records in the syntax of a zone file (RFC 1035 §5.1). Names are
@@ -154,6 +155,21 @@ func (z *Zone) Fail(name string, f Fault) {
 		return
 	}
 	z.faults[fqdn(name)] = f
+}
+
+// Secure makes answers to questions for name validated ones: they carry the AD
+// bit for who asks with it (RFC 6840 §5.7). The name "." stands for all names.
+func (z *Zone) Secure(name string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.secure[fqdn(name)] = true
+}
+
+// validated reports whether the answer to q carries the AD bit.
+func (z *Zone) validated(q dns.Question) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.secure["."] || z.secure[dns.CanonicalName(q.Name)]
 }
 
 // Queries returns what was asked since the last call, in order, each as

@@ -24,5 +24,13 @@
 //
 // Signatures are relaxed/relaxed over a fixed list of header fields, most of
 // which are oversigned (RFC 6376 §5.4.2, erratum 5839: named once more than
-// they occur, so that none can be added); never with l=.
+// they occur, so that none can be added); never with l=. A message is read and
+// its body hashed once for all of its signatures. go-msgauth cannot do that, it
+// takes the whole message for each signature: so the field is written here, over
+// the canonical forms of internal/mailauth/dkim, and go-msgauth verifies it in
+// the tests, beside dkimpy and OpenDKIM.
+//
+// A bare CR in a body is text (RFC 6376 §3.4.4), as it is to dkimpy; go-msgauth
+// and opendkim-testmsg take it for a line end, or for a part of one, and for
+// them such a body can have been changed.
 package keys

@@ -22,7 +22,8 @@ var (
 
 // Rotate makes the next keys of a domain, one for each algorithm of its active
 // keys, and returns all that are pending then. Where they are there already, it
-// makes those that are missing (after a crash) and takes up what Undo held.
+// makes those that are missing (after a crash) and takes up what Undo held, or
+// CreatePending made.
 func (s *Store) Rotate(domain string) ([]Key, error) {
 	d, err := cleanDomain(domain)
 	if err != nil {
@@ -34,12 +35,12 @@ func (s *Store) Rotate(domain string) ([]Key, error) {
 	if len(t.byDomain[d]) == 0 {
 		return nil, fmt.Errorf("rotate keys of %s: %w", d, ErrNoKey)
 	}
-	if err := s.resume(d); err != nil {
-		return nil, err
-	}
 	replaces := make(map[Algorithm][]string)
 	for _, k := range t.signing[d] {
 		replaces[k.Algorithm] = append(replaces[k.Algorithm], k.Selector)
+	}
+	if err := s.resume(d, replaces); err != nil {
+		return nil, err
 	}
 	for _, k := range t.pending(d) {
 		delete(replaces, k.Algorithm)
@@ -86,16 +87,23 @@ func (s *Store) next(domain string, alg Algorithm, replaces []string) error {
 	return err
 }
 
-// resume takes up pending keys that Undo held. The caller holds mu.
-func (s *Store) resume(domain string) error {
+// resume takes up pending keys that Undo held, and those that were made to sign
+// beside the active ones: they take their place now. The caller holds mu.
+func (s *Store) resume(domain string, replaces map[Algorithm][]string) error {
 	t := s.set.Load()
 	x := t.index(domain).clone()
 	done := step{Name: "resume", At: time.Now(), Before: map[string]*entry{}}
 	for _, k := range t.pending(domain) {
-		if e := x.of(k.Selector); e.Held {
-			e.Held = false
-			x.change(&done, k.Selector, e)
+		e := x.of(k.Selector)
+		beside := len(e.Replaces) == 0 && len(replaces[k.Algorithm]) > 0
+		if !e.Held && !beside {
+			continue
 		}
+		e.Held = false
+		if beside {
+			e.Replaces = replaces[k.Algorithm]
+		}
+		x.change(&done, k.Selector, e)
 	}
 	return s.commit(domain, x, done)
 }

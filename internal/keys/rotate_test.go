@@ -300,6 +300,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestRotateTakesUpPendingKey: a key that waited before the rotation takes over
+// like one that is made for it, and the old one retires.
+func TestRotateTakesUpPendingKey(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "dkim"))
+	create(t, s, "example.org", "gp202611old", Ed25519)
+	if _, err := s.CreatePending("example.org", "gp202611new", Ed25519); err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.Rotate("example.org")
+	if err != nil || len(next) != 1 || next[0].Selector != "gp202611new" {
+		t.Fatalf("Rotate = %v, %v", next, err)
+	}
+	if _, err := s.Activate("example.org"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, "new:active old:retiring", "new")
+	for _, states := range []string{"new:pending old:active", "new:pending old:active"} {
+		if _, err := s.Undo("example.org"); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, states, "old")
+	}
+	if _, err := s.Undo("example.org"); !errors.Is(err, ErrNothing) {
+		t.Errorf("Undo = %v", err)
+	}
+}
+
 // TestUndoWithoutTheOldKey: nothing is taken back to a key that is gone.
 func TestUndoWithoutTheOldKey(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "dkim"))

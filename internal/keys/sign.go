@@ -3,16 +3,19 @@ package keys
 import (
 	"bufio"
 	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/emersion/go-msgauth/dkim"
-
+	"github.com/gatepost/gatepost/internal/mailauth/dkim"
 	"github.com/gatepost/gatepost/internal/mailerr"
 )
 
@@ -64,127 +67,170 @@ func Names(count func(name string) int) []string {
 
 // Sign is the function of that name with the x= that the settings want.
 func (s *Store) Sign(keys []Key, msg io.Reader) ([]string, error) {
-	return sign(keys, msg, s.cfg.Load().Expire.Std())
+	return sign(sha256.New(), keys, msg, s.cfg.Load().Expire.Std())
 }
 
 // Sign returns one value of a DKIM-Signature field for each of keys, in their
-// order, over msg, which it reads once and to its end. Lines of msg end in
-// CRLF; bare LF counts as CRLF.
+// order, over msg, which it reads once and to its end; the body is hashed once
+// for all of them. Lines of msg end in CRLF; bare LF counts as CRLF.
 //
 // A value has no blank before it and no line end behind it; folding is LF and
 // white space. The signature holds however many blanks follow the colon, and
 // whether LF becomes CRLF in transport, as it does in Postfix.
-func Sign(keys []Key, msg io.Reader) ([]string, error) { return sign(keys, msg, 0) }
+func Sign(keys []Key, msg io.Reader) ([]string, error) { return sign(sha256.New(), keys, msg, 0) }
 
 // sign is Sign with signatures that are good for as long as expire says; 0 is
-// for ever.
-func sign(keys []Key, msg io.Reader, expire time.Duration) ([]string, error) {
+// for ever. body is a new SHA-256.
+func sign(body hash.Hash, keys []Key, msg io.Reader, expire time.Duration) ([]string, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	r := bufio.NewReaderSize(msg, 16<<10)
-	head, names, err := readHeader(r)
+	fs, err := readHeader(r)
 	if err != nil {
 		return nil, err
 	}
-	var end time.Time
+	w := dkim.NewBody(body, dkim.Relaxed)
+	if _, err := io.Copy(w, r); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	now := time.Now()
+	l := letter{bodyHash: base64.StdEncoding.EncodeToString(body.Sum(nil)), times: []string{fmt.Sprintf("t=%d;", now.Unix())}}
 	if expire > 0 {
-		end = time.Now().Add(expire)
+		l.times = append(l.times, fmt.Sprintf("x=%d;", now.Add(expire).Unix()))
 	}
-	signers := make([]*dkim.Signer, 0, len(keys))
-	writers := make([]io.Writer, 0, len(keys))
-	for _, k := range keys {
-		s, serr := dkim.NewSigner(&dkim.SignOptions{
-			Domain:                 k.Domain,
-			Selector:               k.Selector,
-			Signer:                 k.signer(),
-			HeaderCanonicalization: dkim.CanonicalizationRelaxed,
-			BodyCanonicalization:   dkim.CanonicalizationRelaxed,
-			HeaderKeys:             names,
-			Expiration:             end,
-		})
-		if serr != nil {
-			err = fmt.Errorf("sign with %s: %w", k.Name(), serr)
-			break
+	l.names, l.text = fs.cover()
+	values := make([]string, len(keys))
+	for i, k := range keys {
+		if values[i], err = l.sign(k); err != nil {
+			return nil, fmt.Errorf("sign with %s: %w", k.Name(), err)
 		}
-		signers, writers = append(signers, s), append(writers, s)
-	}
-	if err == nil {
-		w := io.MultiWriter(writers...)
-		if _, err = w.Write(head); err == nil {
-			_, err = io.Copy(w, r)
-		}
-		if err != nil {
-			err = fmt.Errorf("sign: %w", err)
-		}
-	}
-	return finish(keys, signers, err)
-}
-
-// finish ends every signer, which each has a goroutine, and returns the values
-// unless there was an error before.
-func finish(keys []Key, signers []*dkim.Signer, err error) ([]string, error) {
-	errs := make([]error, len(signers))
-	var wg sync.WaitGroup
-	for i, s := range signers {
-		wg.Go(func() { errs[i] = s.Close() })
-	}
-	wg.Wait()
-	if err != nil {
-		return nil, err
-	}
-	values := make([]string, len(signers))
-	for i, s := range signers {
-		if errs[i] != nil {
-			return nil, fmt.Errorf("sign with %s: %w", keys[i].Name(), errs[i])
-		}
-		values[i] = value(s.Signature())
 	}
 	return values, nil
 }
 
-// value takes name, blank and line end off a whole field and makes LF of CRLF.
-func value(field string) string {
-	_, v, _ := strings.Cut(field, ":")
-	return strings.ReplaceAll(strings.Trim(v, " \r\n"), "\r\n", "\n")
+// letter is what all signatures of one message have in common.
+type letter struct {
+	names    []string // h=
+	text     []byte   // the canonical fields that names picks
+	bodyHash string   // bh=
+	times    []string // t= and x=
 }
 
-// readHeader reads the header block of a message and returns it with only the
-// fields that are signed, ready for a signer, and what goes into h=.
-func readHeader(r *bufio.Reader) (head []byte, names []string, err error) {
-	var out bytes.Buffer
-	count := make(map[string]int)
-	keep := false
+// sign returns the value of the field that k signs (RFC 6376 §3.5, §3.7). The
+// tag b= is the last one, so that its value is what follows.
+func (l *letter) sign(k Key) (string, error) {
+	// Where the line begins: behind the name of the field and a blank.
+	f := folder{col: len(FieldName) + 2}
+	f.put("", "v=1;")
+	for _, tag := range append([]string{"a=" + string(k.Algorithm) + "-sha256;", "c=relaxed/relaxed;",
+		"d=" + k.Domain + ";", "s=" + k.Selector + ";"}, l.times...) {
+		f.put(" ", tag)
+	}
+	f.put(" ", "h="+l.names[0])
+	for _, n := range l.names[1:] {
+		f.text = append(f.text, ':')
+		f.col++
+		f.put("", n)
+	}
+	f.text = append(f.text, ';')
+	f.line("bh=" + l.bodyHash + ";")
+	f.line("b=")
+	text := dkim.AppendRelaxed(slices.Clip(l.text), []byte(FieldName+": "+string(f.text)))
+	var opts crypto.SignerOpts = crypto.SHA256
+	if k.Algorithm == Ed25519 {
+		opts = crypto.Hash(0) // RFC 8463 §3: the hash is what is signed
+	}
+	sum := sha256.Sum256(text)
+	sig, err := k.signer().Sign(rand.Reader, sum[:], opts)
+	if err != nil {
+		return "", err
+	}
+	for b := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(sig)), foldAt-11) {
+		f.put("", string(b))
+	}
+	return string(f.text), nil
+}
+
+// foldAt is where a new line begins, in columns; a tab counts as 8.
+const foldAt = 76
+
+// folder writes a value in lines.
+type folder struct {
+	text []byte
+	col  int
+}
+
+// put appends s behind blank, or on a new line where it would pass foldAt.
+func (f *folder) put(blank, s string) {
+	// One column is left for the colon or semicolon that may follow.
+	if f.col+len(blank)+len(s) >= foldAt {
+		f.line(s)
+		return
+	}
+	f.text = append(append(f.text, blank...), s...)
+	f.col += len(blank) + len(s)
+}
+
+// line appends s on a new line.
+func (f *folder) line(s string) {
+	f.text = append(append(f.text, "\n\t"...), s...)
+	f.col = 8 + len(s)
+}
+
+// fields are the fields of a message that can be signed: for each place in
+// signed those of that name, with their line ends, in the order of the message.
+type fields [][][]byte
+
+// cover returns h= and the canonical fields that it picks, of each name from
+// the last one up (RFC 6376 §5.4.2).
+func (fs fields) cover() (names []string, text []byte) {
+	for i, s := range signed {
+		same := fs[i][max(0, len(fs[i])-maxSame):]
+		for _, f := range slices.Backward(same) {
+			names = append(names, s.name)
+			text = append(dkim.AppendRelaxed(text, f), "\r\n"...)
+		}
+		if s.over && len(same) == len(fs[i]) {
+			names = append(names, s.name)
+		}
+	}
+	return names, text
+}
+
+// readHeader reads the header block of a message.
+func readHeader(r *bufio.Reader) (fields, error) {
+	fs := make(fields, len(signed))
+	at := -1 // the place of the field that a line belongs to, -1 for none
 	for n := 0; ; {
 		line, err := readLine(r, maxHeader-n)
 		n += len(line)
 		if err != nil && err != io.EOF {
-			return nil, nil, err
+			return nil, err
 		}
 		text := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if len(text) == 0 {
 			break
 		}
 		if text[0] != ' ' && text[0] != '\t' {
-			name, at := signedName(text)
-			keep = at >= 0
-			if keep {
-				count[name]++
+			if at = signedAt(text); at >= 0 {
+				fs[at] = append(fs[at], line)
 			}
-		}
-		if keep {
-			out.Write(text)
-			out.WriteString("\r\n")
+		} else if at >= 0 {
+			last := len(fs[at]) - 1
+			fs[at][last] = append(fs[at][last], line...)
 		}
 		if err == io.EOF {
 			break
 		}
 	}
-	if count["From"] == 0 {
-		return nil, nil, ErrNoFrom
+	if len(fs[0]) == 0 { // From
+		return nil, ErrNoFrom
 	}
-	out.WriteString("\r\n")
-	return out.Bytes(), signedNames(count), nil
+	return fs, nil
 }
 
 // readLine reads a line of at most limit octets with its end, io.EOF with the
@@ -207,60 +253,18 @@ func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	}
 }
 
-// signedName returns the name in signed that the field in line has, and its
-// place there; -1 for none.
-func signedName(line []byte) (string, int) {
+// signedAt returns the place in signed of the field that line begins; -1 for
+// none.
+func signedAt(line []byte) int {
 	name, _, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
-		return "", -1
+		return -1
 	}
 	name = bytes.TrimRight(name, " \t")
 	for i, s := range signed {
 		if len(s.name) == len(name) && strings.EqualFold(s.name, string(name)) {
-			return s.name, i
+			return i
 		}
 	}
-	return "", -1
-}
-
-// foldAt is where h= begins a new line.
-const foldAt = 70
-
-// signedNames returns h= for a message that has count fields of each name.
-//
-// The library writes h= as one line. A line may be folded after a colon, but
-// a name with white space in it would not be found in the message; only the
-// last, surplus instance of an oversigned name is not looked for. So these
-// carry the line ends.
-func signedNames(count map[string]int) []string {
-	var names []string
-	var surplus []string // to be placed; their other instances are placed
-	col := 0
-	put := func(name string) {
-		if col+len(name) > foldAt && len(surplus) > 0 {
-			names = append(names, "\r\n\t"+surplus[0])
-			col, surplus = 8+len(surplus[0])+1, surplus[1:]
-		}
-		names = append(names, name)
-		col += len(name) + 1
-	}
-	for _, s := range signed {
-		n := min(count[s.name], maxSame)
-		for range n {
-			put(s.name)
-		}
-		if s.over && n == count[s.name] {
-			surplus = append(surplus, s.name)
-		}
-	}
-	for len(surplus) > 0 {
-		name := surplus[0]
-		surplus = surplus[1:]
-		if col+len(name) > foldAt {
-			name, col = "\r\n\t"+name, 8
-		}
-		names = append(names, name)
-		col += len(name) + 1
-	}
-	return names
+	return -1
 }

@@ -384,6 +384,25 @@ func TestResInfo(t *testing.T) {
 	}
 }
 
+// TestLongTagName: a message whose reason no field can carry has a field all the
+// same, and is not put off for ever.
+func TestLongTagName(t *testing.T) {
+	name := strings.Repeat("a", 300)
+	tag := name + "=1; " + name + "=2"
+	head := "DKIM-Signature: " + tag + "\r\nARC-Authentication-Results: i=1; x; none\r\n" +
+		"ARC-Message-Signature: i=1; " + tag + "\r\nARC-Seal: i=1; " + tag + "\r\n"
+	r := checker(t, &fakeDNS{}).Check(t.Context(), input(head+"From: a@d.example\r\n\r\n"))
+	if len(r.DKIM) != 1 || r.DKIM[0].Result != authres.PermError || len(r.DKIM[0].Reason) > 50 || len(r.ARC.Reason) > 50 {
+		t.Errorf("DKIM = %+v, ARC = %s %q", r.DKIM, r.ARC.Result, r.ARC.Reason)
+	}
+	for _, reason := range []string{r.DKIM[0].Reason, name, "\x00"} {
+		r.DKIM[0].Reason = reason
+		if got, err := authres.Encode("mx.example", r.ResInfo()...); err != nil || !strings.Contains(got, "dkim=permerror") {
+			t.Errorf("Encode = %q, %v", got, err)
+		}
+	}
+}
+
 func TestIsHost(t *testing.T) {
 	good := []string{"a.example", "A-1.b_c.example.", "1.2.example"}
 	for _, s := range append(good, "", "a", ".", "a..b", ".a.b", "a b.c", "a.b;", "1.2.3.4", "a.é", "a.b\x00") {

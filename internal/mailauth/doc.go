@@ -19,5 +19,6 @@
 //
 // ARC is recorded, and nothing follows from it but this: where DMARC fails, a
 // trusted forwarder of the settings may speak for the message (Forwarder).
-// Results.Policy is what is left of the policy then.
+// Results.Policy is what is left of the policy then. Results.Seal adds a set to
+// the chain of a message that Input.Seal announced.
 package mailauth

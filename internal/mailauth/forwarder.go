@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
+	"github.com/gatepost/gatepost/internal/rawmsg"
 )
 
 // Forwarder is a trusted forwarder that passed a message on which DMARC fails
@@ -22,11 +23,11 @@ type Forwarder struct {
 
 // forwarder returns the trusted forwarder that speaks for a message on which
 // DMARC fails; none when readers may differ about who the author is.
-func (r *Results) forwarder(trusted []string, from dmarc.From) Forwarder {
+func (r *Results) forwarder(trusted []string, from dmarc.From, m *rawmsg.Message) Forwarder {
 	if len(trusted) == 0 || r.DMARC.Result != authres.Fail || from.Doubt != "" || from.Literal || len(from.Domains) != 1 {
 		return Forwarder{}
 	}
-	if sealer, res := r.sealed(trusted, from.Domains[0]); res == authres.Pass {
+	if sealer, res := r.sealed(trusted, from.Domains[0], m); res == authres.Pass {
 		return Forwarder{sealer, authres.ARC}
 	} else if res != "" {
 		return Forwarder{} // it says itself that it was no better there
@@ -44,10 +45,15 @@ func (r *Results) forwarder(trusted []string, from dmarc.From) Forwarder {
 
 // sealed returns what the trusted handlers at the end of the chain say about
 // DMARC for author: pass if one of them does. A handler before one that is not
-// trusted has nothing to say: whatever it saw, the other may have changed.
-func (r *Results) sealed(trusted []string, author string) (sealer string, res authres.Result) {
+// trusted has nothing to say: whatever it saw, the other may have changed. So
+// may anyone behind the last one what its signature leaves open (uncovered).
+func (r *Results) sealed(trusted []string, author string, m *rawmsg.Message) (sealer string, res authres.Result) {
 	sets := r.ARC.Sets
-	if r.ARC.Result != authres.Pass || len(sets) == 0 || !containsFold(sets[len(sets)-1].Message.Names, "from") {
+	if r.ARC.Result != authres.Pass || len(sets) == 0 {
+		return "", ""
+	}
+	signed := sets[len(sets)-1].Message.Names
+	if !containsFold(signed, "from") || uncovered(m, signed) != "" {
 		return "", ""
 	}
 	for i := len(sets) - 1; i >= 0 && slices.Contains(trusted, sets[i].Seal.Domain); i-- {

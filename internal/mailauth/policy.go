@@ -47,7 +47,7 @@ func (c *Checker) finishPolicy(ctx context.Context, in Input, p policy, r *Resul
 	}
 	defer c.guard(ctx, authres.DMARC, &r.DMARC.Result, &r.DMARC.Reason)
 	r.DMARC = p.evaluation.Finish(ctx, r.identifiers(in, p.from))
-	r.Forwarder = r.forwarder(c.cfg.TrustedForwarders, p.from)
+	r.Forwarder = r.forwarder(c.cfg.TrustedForwarders, p.from, in.Raw)
 }
 
 // identifiers returns what may vouch for an author. Of SPF only MAIL FROM does;

@@ -257,6 +257,8 @@ func TestForwarder(t *testing.T) {
 		{"sealer saw another author", "<l@x.example>", one("dmarc=pass header.from=e.example"), []string{"one.example"}, Forwarder{}},
 		{"sealer does not say of whom", "<l@x.example>", one("dmarc=pass"), []string{"one.example"}, Forwarder{}},
 		{"changed after the seal", "<l@x.example>", one(pass) + "x", []string{"one.example"}, Forwarder{}},
+		{"another Subject on top", "<l@x.example>", "Subject: pay now\r\n" + one(pass), []string{"one.example"}, Forwarder{}},
+		{"another To on top", "<l@x.example>", "To: carol@example.net\r\n" + one(pass), []string{"one.example"}, Forwarder{"one.example", authres.ARC}},
 		{"first sealer, both trusted", "<l@x.example>", k.seal(t, dns, one(pass), "two.example", "dmarc=fail header.from=d.example"), []string{"one.example", "two.example"}, Forwarder{"one.example", authres.ARC}},
 		{"first sealer, last is not trusted", "<l@x.example>", k.seal(t, dns, one(pass), "two.example", "arc=pass"), []string{"one.example"}, Forwarder{}},
 		{"last sealer, first is not trusted", "<l@x.example>", k.seal(t, dns, one(pass), "two.example", "arc=pass"), []string{"two.example"}, Forwarder{}},
@@ -290,12 +292,14 @@ func TestForwarder(t *testing.T) {
 func TestSealWithoutFrom(t *testing.T) {
 	k := makeKeys(t)
 	dns := k.policies(t)
-	r := Results{ARC: chainOf(t, dns, k.seal(t, dns, from("a@d.example"), "one.example", "dmarc=pass header.from=d.example"))}
-	if _, res := r.sealed([]string{"one.example"}, "d.example"); res != authres.Pass {
+	msg := k.seal(t, dns, from("a@d.example"), "one.example", "dmarc=pass header.from=d.example")
+	m := rawmsg.Scan([]byte(msg), rawmsg.Default())
+	r := Results{ARC: chainOf(t, dns, msg)}
+	if _, res := r.sealed([]string{"one.example"}, "d.example", m); res != authres.Pass {
 		t.Errorf("sealed = %q, want pass", res)
 	}
 	r.ARC.Sets[0].Message.Names = []string{"Subject"}
-	if _, res := r.sealed([]string{"one.example"}, "d.example"); res != "" {
+	if _, res := r.sealed([]string{"one.example"}, "d.example", m); res != "" {
 		t.Errorf("sealed = %q, want none", res)
 	}
 }

@@ -179,9 +179,12 @@ func policyInfo(d dmarc.Result) authres.ResInfo {
 	return info(authres.DMARC, d.Result, d.Reason, props...)
 }
 
-// info builds a ResInfo of the values that can be carried.
+// info builds a ResInfo of the reason and the values that can be carried.
 func info(m authres.Method, res authres.Result, reason string, props ...authres.Prop) authres.ResInfo {
-	r := authres.ResInfo{Method: m, Result: res, Reason: reason}
+	r := authres.ResInfo{Method: m, Result: res}
+	if authres.CarriesReason(reason) {
+		r.Reason = reason
+	}
 	for _, p := range props {
 		if authres.Carries(p.Value) {
 			r.Props = append(r.Props, p)

@@ -36,11 +36,18 @@ type Limits struct {
 	Depth int
 	// Params bounds the parameters of one field.
 	Params int
+	// Decoded bounds the size of all leaves together once their transfer
+	// encoding is undone, as Message.Decoded estimates it.
+	Decoded int
+	// BadBase64 bounds, in percent, what is no base64 in a part that says it
+	// is. Scan does not look: a limit of Message.Facts.
+	BadBase64 int
 }
 
 // Default returns the limits that Gatepost uses.
 func Default() Limits {
-	return Limits{HeaderBytes: 256 << 10, FieldBytes: 100 << 10, Fields: 4000, Parts: 500, Depth: 30, Params: 200}
+	return Limits{HeaderBytes: 256 << 10, FieldBytes: 100 << 10, Fields: 4000, Parts: 500, Depth: 30, Params: 200,
+		Decoded: 100 << 20, BadBase64: 10}
 }
 
 // Limit names a limit that was hit.
@@ -54,10 +61,13 @@ const (
 	Parts
 	Depth
 	Params
+	Decoded
+	BadBase64
 )
 
 var limitNames = [...]string{"", "header too long", "header field too long", "too many header fields",
-	"too many parts", "parts nested too deep", "too many parameters"}
+	"too many parts", "parts nested too deep", "too many parameters",
+	"decoded content too large", "base64 that is none"}
 
 // String says what the message has too much of.
 func (l Limit) String() string {
@@ -120,6 +130,23 @@ type Part struct {
 // Is reports whether p is of that type; both words are in lower case.
 func (p *Part) Is(typ, subtype string) bool { return p.Type == typ && p.Subtype == subtype }
 
+// Decoded estimates the size of p's body without its transfer encoding, in
+// bytes and from above, children included. Preambles and epilogues do not
+// count.
+func (p *Part) Decoded() int {
+	if len(p.Children) == 0 {
+		if p.Encoding == "base64" {
+			return p.Body.Len() * 3 / 4
+		}
+		return p.Body.Len()
+	}
+	n := 0
+	for _, c := range p.Children {
+		n += c.Decoded()
+	}
+	return n
+}
+
 // Message is what Scan read.
 type Message struct {
 	// Raw is the slice that Scan was given; it must not change.
@@ -130,6 +157,9 @@ type Message struct {
 	HeaderEnd int
 	// HeaderCut says that Fields lacks a field, or a part of one.
 	HeaderCut bool
+	// Decoded estimates the size of all leaves without their transfer
+	// encodings, in bytes and from above.
+	Decoded int
 	// Root is the message itself as a part; never nil.
 	Root *Part
 	// Hit lists the limits that were hit, each once: facts, not errors.

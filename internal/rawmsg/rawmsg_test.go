@@ -157,7 +157,7 @@ func TestValues(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	lim := Limits{HeaderBytes: 100, FieldBytes: 20, Fields: 3, Parts: 3, Depth: 2, Params: 2}
+	lim := Limits{HeaderBytes: 100, FieldBytes: 20, Fields: 3, Parts: 3, Depth: 2, Params: 2, Decoded: 1000}
 	mixed := "Content-Type: multipart/mixed; boundary=b\n\n"
 	for _, tc := range []struct {
 		name, in string
@@ -213,11 +213,18 @@ func FuzzScan(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	lim := Limits{HeaderBytes: 500, FieldBytes: 200, Fields: 10, Parts: 10, Depth: 4, Params: 5}
+	lim := Limits{HeaderBytes: 500, FieldBytes: 200, Fields: 10, Parts: 10, Depth: 4, Params: 5, Decoded: 100, BadBase64: 10}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := Scan(raw, lim)
 		if err := check(m, lim); err != nil {
 			t.Fatalf("Scan(%q): %v", raw, err)
+		}
+		facts := m.Facts(lim)
+		if l := facts.Lines; l.CRLF+l.LF != strings.Count(string(raw), "\n") || l.CRLF+l.CR != strings.Count(string(raw), "\r") {
+			t.Fatalf("Facts of %q: lines %+v", raw, l)
+		}
+		if facts.Work > 3*len(raw) || m.Decoded > len(raw) {
+			t.Fatalf("Facts of %q: %+v, decoded %d", raw, facts, m.Decoded)
 		}
 		if max := (lim.Depth + 4) * (len(raw) + 10); m.Work > max {
 			t.Fatalf("Scan(%q) took %d steps, more than %d", raw, m.Work, max)

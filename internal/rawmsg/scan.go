@@ -30,6 +30,9 @@ func Scan(raw []byte, lim Limits) *Message {
 	pos := s.enter(m.Root, start, false)
 	m.HeaderEnd = m.Root.Header.End
 	s.body(pos)
+	if m.Decoded = m.Root.Decoded(); m.Decoded > lim.Decoded {
+		m.hit(Decoded)
+	}
 	return m
 }
 

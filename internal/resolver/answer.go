@@ -24,7 +24,10 @@ type answer struct {
 	addrs []netip.Addr
 	mx    []MX
 	gone  bool // NXDOMAIN for the name that was asked, not for an alias's target
-	ttl   time.Duration
+	// secure says that a server that is trusted has validated the answer and
+	// all aliases that lead to it.
+	secure bool
+	ttl    time.Duration
 }
 
 // size returns the octets that a holds, about.

@@ -19,6 +19,10 @@ type Config struct {
 	// Servers are recursive servers, address or address:port, asked in this
 	// order. Empty: those of /etc/resolv.conf, or else 127.0.0.1.
 	Servers []string `yaml:"servers"`
+	// TrustAD believes the AD bit of every server. Without it only that of a
+	// server with a loopback address counts: whoever sits on the way to
+	// another one can set it (RFC 4035 §4.9.3).
+	TrustAD bool `yaml:"trust_ad"`
 	// Timeout is for one try at one server.
 	Timeout unit.Duration `yaml:"timeout"`
 	// Attempts is how often the list of servers is gone through.
@@ -107,6 +111,13 @@ func (c Config) servers(conf string) ([]string, error) {
 		out = []string{"127.0.0.1:53"}
 	}
 	return out, nil
+}
+
+// trusts reports whether the AD bit of server, an address that c.servers
+// returned, is to be believed.
+func (c Config) trusts(server string) bool {
+	a, err := netip.ParseAddrPort(server)
+	return err == nil && (c.TrustAD || a.Addr().Unmap().IsLoopback())
 }
 
 func portOf(s string) uint16 {

@@ -20,7 +20,11 @@
 // Authoritative asks the servers of a zone themselves, without a cache: whether
 // a record is published everywhere is for them to say.
 //
-// Limits: DNSSEC is not looked at, neither the AD bit nor signatures. The
-// servers of /etc/resolv.conf are read once, by New; its search list and
+// A server with a loopback address, and with Config.TrustAD every server, is
+// asked whether it validated its answer (RFC 6840 §5.7), and its AD bit is
+// believed. Of all others the bit is dropped.
+//
+// Limits: signatures of DNSSEC are not looked at. A server on this host that
+// passes on another's AD bit unchecked is believed as well. The servers of /etc/resolv.conf are read once, by New; its search list and
 // ndots are not used: every name is taken as complete.
 package resolver

@@ -40,18 +40,22 @@ func (r *Resolver) ask(ctx context.Context, k key) (*dns.Msg, error) {
 
 // try puts one question to one server: with EDNS, without it for a server
 // that does not know it, and over TCP when the answer was cut. With recurse the
-// server is to ask others.
+// server is to ask others. AuthenticatedData of the answer is set only when the
+// server may be believed.
 func (r *Resolver) try(ctx context.Context, server string, k key, recurse bool) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout.Std())
 	defer cancel()
-	edns := true
-	m, err := r.exchange(ctx, "udp", server, query(k, edns, recurse))
+	edns, ad := true, recurse && r.cfg.trusts(server)
+	ask := func(network string) (*dns.Msg, error) {
+		return r.exchange(ctx, network, server, query(k, edns, recurse, ad))
+	}
+	m, err := ask("udp")
 	if err == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented || m.Rcode == dns.RcodeBadVers) {
 		edns = false
-		m, err = r.exchange(ctx, "udp", server, query(k, edns, recurse))
+		m, err = ask("udp")
 	}
 	if err == nil && m.Truncated {
-		m, err = r.exchange(ctx, "tcp", server, query(k, edns, recurse))
+		m, err = ask("tcp")
 	}
 	if err != nil {
 		return nil, err
@@ -59,14 +63,17 @@ func (r *Resolver) try(ctx context.Context, server string, k key, recurse bool) 
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
 		return nil, errors.New(dns.RcodeToString[m.Rcode])
 	}
+	m.AuthenticatedData = m.AuthenticatedData && ad
 	return m, nil
 }
 
-// query builds the question k with an id of its own.
-func query(k key, edns, recurse bool) *dns.Msg {
+// query builds the question k with an id of its own. With ad it asks to be told
+// whether the answer is validated (RFC 6840 §5.7); signatures, which DO would
+// bring along, are of no use here.
+func query(k key, edns, recurse, ad bool) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetQuestion(k.name, k.rtype)
-	m.RecursionDesired = recurse
+	m.RecursionDesired, m.AuthenticatedData = recurse, ad
 	if edns {
 		m.SetEdns0(udpSize, false)
 	}

@@ -68,6 +68,14 @@ func (r *Resolver) LookupTXT(ctx context.Context, name string) ([]string, error)
 	return append([]string(nil), a.text...), err
 }
 
+// LookupTXTSecure is LookupTXT, and also reports whether DNSSEC vouches for the
+// answer: a validating server that is trusted has set the AD bit (RFC 4035
+// §3.2.3). An answer of no records can be secure too.
+func (r *Resolver) LookupTXTSecure(ctx context.Context, name string) (records []string, secure bool, err error) {
+	a, err := r.lookup(ctx, name, dns.TypeTXT)
+	return append([]string(nil), a.text...), a.secure && err == nil, err
+}
+
 // LookupMX returns the mail exchangers of name, the preferred ones first.
 func (r *Resolver) LookupMX(ctx context.Context, name string) ([]MX, error) {
 	a, err := r.lookup(ctx, name, dns.TypeMX)
@@ -234,17 +242,19 @@ func (r *Resolver) resolve(ctx context.Context, k key) (answer, error) {
 	}
 	hops := 0
 	ttl := r.cfg.MaxTTL.Std()
+	secure := true
 	for {
 		m, err := r.ask(ctx, k)
 		if err != nil {
 			return answer{}, err
 		}
+		secure = secure && m.AuthenticatedData
 		ans, next, err := read(m, k, &hops)
 		if err != nil {
 			return answer{}, err
 		}
 		if next == "" {
-			ans.ttl = min(ans.ttl, ttl)
+			ans.ttl, ans.secure = min(ans.ttl, ttl), secure
 			return ans, nil
 		}
 		// The alias itself was good for MaxTTL at most; without its own TTL the

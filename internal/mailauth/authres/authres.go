@@ -113,6 +113,11 @@ func Carries(v string) bool {
 	return v != "" && len(v) <= MaxValue && printable(v) && !spellsPass(v)
 }
 
+// CarriesReason reports whether v can be a reason: at most MaxReason octets of
+// UTF-8 without control characters. Whoever has words of a peer in one asks
+// first, and leaves it out.
+func CarriesReason(v string) bool { return len(v) <= MaxReason && printable(v) }
+
 // spellsPass reports whether "=pass" is in v, in capitals or not, with blanks
 // around the "=" or not.
 func spellsPass(v string) bool {
@@ -188,7 +193,7 @@ func (r ResInfo) words() ([]string, error) {
 	}
 	words := []string{string(r.Method) + "=" + string(r.Result)}
 	if r.Reason != "" {
-		if len(r.Reason) > MaxReason || !printable(r.Reason) {
+		if !CarriesReason(r.Reason) {
 			return nil, fmt.Errorf("reason of %s: %w", r.Method, ErrValue)
 		}
 		words = append(words, "reason="+quote(r.Reason))

@@ -12,8 +12,8 @@
 //	results := v.Results()
 //
 // Bounds, so that time stays linear in the message: 8 signatures, 100 tags and
-// 200 signed names in each, 4 key records at a name, RSA keys of 1024 to 8192
-// bits. Each of the two canonicalizations runs over the body at most once,
+// 200 signed names in each, 4 key records at a name and 16 of a message beside
+// the first of each name, RSA keys of 1024 to 8192 bits. Each of the two canonicalizations runs over the body at most once,
 // however many signatures and body lengths there are.
 //
 // Lines end in CRLF; a bare LF counts as CRLF. A CR without LF is a character

@@ -5,9 +5,11 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 )
 
@@ -78,6 +80,29 @@ func TestHostile(t *testing.T) {
 				t.Errorf("asked %d times", len(z.asked))
 			}
 		})
+	}
+}
+
+// TestManyKeyRecords: who publishes several records at each of a hundred names
+// does not make us try them all.
+func TestManyKeyRecords(t *testing.T) {
+	k := testKey(t, "rsa")
+	z := &txtZone{txt: map[string][]string{}}
+	keys := NewKeys(z)
+	tries := 0
+	const n = 100
+	for i := range n {
+		s := &Signature{Signer: Signer{Domain: "example.org", Selector: "s" + strconv.Itoa(i), Algorithm: "rsa-sha256"}}
+		s.sig = make([]byte, 256)
+		z.txt[s.KeyName()] = slices.Repeat([]string{k.record}, 8)
+		keys.Fetch(t.Context(), s)
+		v := keys.check(s, func() (sum [32]byte) { tries++; return sum })
+		if v.result != authres.Fail {
+			t.Errorf("name %d: %s %s", i, v.result, v.reason)
+		}
+	}
+	if tries != n+maxSpare {
+		t.Errorf("%d keys tried, want %d", tries, n+maxSpare)
 	}
 }
 

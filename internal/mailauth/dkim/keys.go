@@ -11,8 +11,13 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 )
 
-// maxRecords bounds the key records that are tried at one name.
-const maxRecords = 4
+// maxRecords bounds the key records that are tried at one name, maxSpare those
+// behind the first of all names of one message: a message with 8 signatures and
+// 50 sets could else cost 432 operations with keys of 8192 bits, over a second.
+const (
+	maxRecords = 4
+	maxSpare   = 16
+)
 
 // maxName is the length of a name in DNS (RFC 1035 §2.3.4), as text.
 const maxName = 253
@@ -31,6 +36,7 @@ type Keys struct {
 	res   txtResolver
 	names map[string]*records
 	wg    sync.WaitGroup
+	spare int // records behind the first that were tried
 }
 
 // records are what stands at one name.
@@ -114,6 +120,11 @@ func (k *Keys) check(s *Signature, digest func() [sha256.Size]byte) verdict {
 	r.parse()
 	best := verdict{result: authres.PermError, reason: "no key"}
 	for i := range r.keys {
+		if i > 0 && k.spare == maxSpare {
+			break
+		} else if i > 0 {
+			k.spare++
+		}
 		v := verdict{bits: r.keys[i].bits, testing: r.keys[i].testing}
 		v.result, v.reason = try(&r.keys[i], r.bad[i], s, digest)
 		if i == 0 || v.result != authres.PermError {

@@ -5,6 +5,10 @@ import "strings"
 // maxTags bounds the tags of one list.
 const maxTags = 100
 
+// maxTagName bounds what a reason says of a tag's name: it is a stranger's, and
+// goes into fields and logs.
+const maxTagName = 20
+
 // fws is folding white space.
 const fws = " \t\r\n"
 
@@ -47,7 +51,7 @@ func parseTags(s string) (tags, string) {
 			return list, "malformed tags"
 		}
 		if _, twice := list.find(name); twice {
-			return list, "tag " + name + " stands twice"
+			return list, "tag " + name[:min(len(name), maxTagName)] + " stands twice"
 		}
 		list = append(list, tag{name, v, at, end})
 		if last {
