@@ -2,6 +2,8 @@ package mailauth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +27,12 @@ import (
 
 // anyHash is a body hash that is none.
 const anyHash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+// hashOf is bh= of a body that is canonical as it stands.
+func hashOf(canonical string) string {
+	sum := sha256.Sum256([]byte(canonical))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
 
 // fakeDNS is DNS as maps. A name in ill has no answer; one in hang answers
 // when the context ends. It counts what is asked.
@@ -318,7 +326,7 @@ func (s *slowDNS) LookupIP(ctx context.Context, network, name string) ([]netip.A
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dns := &fakeDNS{hang: map[string]bool{"*": true}}
-		in := input("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=" + anyHash + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
+		in := input("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=" + hashOf("\r\n") + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
 		in.ClientAddr, in.Helo, in.MailFrom = netip.MustParseAddr("192.0.2.1"), "b.example", address(t, "<x@a.example>")
 		cfg := Default()
 		cfg.Timeout = unit.Duration(3 * time.Second)
@@ -349,7 +357,7 @@ func TestPanicCostsOneResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := input("DKIM-Signature: v=1; a=rsa-sha256; d=panic.example; s=s; h=from; bh=" + anyHash + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
+	in := input("DKIM-Signature: v=1; a=rsa-sha256; d=panic.example; s=s; h=from; bh=" + hashOf("\r\n") + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
 	in.ClientAddr, in.Helo, in.MailFrom = netip.MustParseAddr("192.0.2.1"), "panic.example", address(t, "<x@a.example>")
 	r := c.Check(t.Context(), in)
 	if r.DKIM[0].Result != authres.TempError || r.SPF.Helo.Result != authres.TempError || r.SPF.MailFrom.Result != authres.Pass {
@@ -410,4 +418,21 @@ func TestIsHost(t *testing.T) {
 			t.Errorf("isHost(%q) = %v", s, got)
 		}
 	}
+}
+
+// TestChangedBodyNeedsNoKey: a stranger who names a selector of a broken zone
+// gets fail for a body that nobody signed, not temperror.
+func TestChangedBodyNeedsNoKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(&fakeDNS{hang: map[string]bool{"*": true}}, Default(), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for hash, want := range map[string]authres.Result{anyHash: authres.Fail, hashOf("\r\n"): authres.TempError} {
+			in := input("DKIM-Signature: v=1; a=rsa-sha256; d=a.example; s=s; h=from; bh=" + hash + "; b=AAAA\r\nFrom: a@b\r\n\r\n")
+			if r := c.Check(t.Context(), in); len(r.DKIM) != 1 || r.DKIM[0].Result != want {
+				t.Errorf("bh=%s: %+v, want %s", hash, r.DKIM, want)
+			}
+		}
+	})
 }

@@ -111,13 +111,16 @@ func Verify(m *Message, keys *Keys, s *Signature, body *BodyHash) Result {
 	r.Result, r.Reason, r.Bits, r.Testing = v.result, v.reason, v.bits, v.testing
 	r.BodySize = body.Size
 	r.BodyChanged = body.Sum != s.bodyHash || s.Length > body.Size
+	// No key makes a changed body right, so one that DNS does not give leaves
+	// nothing open: else a stranger turned fail into temperror with a selector
+	// of a broken zone.
 	switch {
-	case r.Result == authres.PermError || r.Result == authres.TempError:
+	case r.Result == authres.PermError:
 	case s.Length > body.Size:
 		r.Result, r.Reason = authres.Fail, "body is shorter than what was signed"
 	case r.BodyChanged:
 		r.Result, r.Reason = authres.Fail, "body was changed"
-	case r.Result == authres.Fail:
+	case r.Result == authres.Fail || r.Result == authres.TempError:
 	case s.Length != Whole && s.Length < body.Size:
 		// What follows the signed part may be anyone's.
 		r.Result, r.Reason = authres.Policy, fmt.Sprintf("only %d of %d octets of the body are signed", s.Length, body.Size)
