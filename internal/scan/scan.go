@@ -65,6 +65,59 @@ type Message struct {
 	Size int64
 	// Auth holds the results of authentication; zero: nothing was checked.
 	Auth mailauth.Results
+	// Text is Raw decoded; nil: Scan does it.
+	Text *message.Message
+	// OwnDomains are ours, in lower case: all of them, or at least those in
+	// RcptTo.
+	OwnDomains []string
+	// Known is what is remembered of the sender.
+	Known Known
+	// Learned is what the learned filter says; zero: it was not asked.
+	Learned Learned
+	// Listed are the lines of the lists that were asked, with their scores.
+	Listed []verdict.Line
+}
+
+// Known is what is remembered of the sender. The zero Known remembers nothing
+// and gives no line.
+type Known struct {
+	// Asked says that the memory was asked and answered.
+	Asked bool
+	// Reply says that In-Reply-To or References names a message which one of
+	// the recipients sent; Thread, that they name one nobody here sent, though
+	// its right side is a domain of ours.
+	Reply, Thread bool
+	// Correspondent says that a recipient has written to the author, whose
+	// domain is proved.
+	Correspondent bool
+	// First says that nobody here had mail from this author before.
+	First bool
+	// Namesake is the address of a user of ours whose own mail bears the name
+	// that the author's has, "" for none.
+	Namesake string
+	// Reputation is what earlier mail of the proved domain, and of the client's
+	// network, was.
+	Reputation []Reputation
+}
+
+// Reputation is what earlier mail of a sender was.
+type Reputation struct {
+	// Of is "domain" or "network", Key which.
+	Of, Key string
+	// Value goes from -1, all wanted, to 1, all spam; it is near 0 where little
+	// is known.
+	Value float64
+}
+
+// Learned is what the learned filter says.
+type Learned struct {
+	// Logit is the logarithm of the odds of spam, calibrated.
+	Logit float64
+	// Weight is how much of its full weight the filter carries, 0 to 1; it
+	// grows with what was learned.
+	Weight float64
+	// Ham and Spam count the messages learned.
+	Ham, Spam int
 }
 
 // Result is the judgement.
@@ -104,7 +157,7 @@ func Scan(cfg Config, m Message, now time.Time) Result {
 		if !o.hit {
 			continue
 		}
-		l := verdict.Line{Name: r.Name, Group: r.Group, Score: score, Text: r.Text, Options: o.options}
+		l := verdict.Line{Name: r.Name, Group: r.Group, Score: verdict.Round(score * o.times), Text: r.Text, Options: o.options}
 		if mode == unit.Observe {
 			l = observed(l)
 		} else if r.verdict > res.Verdict {
@@ -143,7 +196,10 @@ type facts struct {
 }
 
 func newFacts(m Message, now time.Time) *facts {
-	return &facts{Message: m, text: message.Decode(m.Raw), now: now}
+	if m.Text == nil {
+		m.Text = message.Decode(m.Raw)
+	}
+	return &facts{Message: m, text: m.Text, now: now}
 }
 
 // partly reports whether some of the message was not looked at.
@@ -151,7 +207,9 @@ func (f *facts) partly() bool { return f.text.Partly || f.Size > int64(len(f.Raw
 
 // outcome is what one rule says.
 type outcome struct {
-	hit     bool
+	hit bool
+	// times multiplies the rule's score.
+	times   float64
 	options []string
 }
 
@@ -163,7 +221,7 @@ const (
 
 // yes returns a hit with options, cut to what a line holds.
 func yes(options ...string) outcome {
-	o := outcome{hit: true}
+	o := outcome{hit: true, times: 1}
 	for _, s := range options {
 		if len(o.options) == maxOptions {
 			break
@@ -174,4 +232,11 @@ func yes(options ...string) outcome {
 }
 
 // when is a hit without options where b is true.
-func when(b bool) outcome { return outcome{hit: b} }
+func when(b bool) outcome { return outcome{hit: b, times: 1} }
+
+// part is a hit that counts for a share of the rule's score, from 0 to 1.
+func part(share float64, options ...string) outcome {
+	o := yes(options...)
+	o.times = max(0, min(share, 1))
+	return o
+}

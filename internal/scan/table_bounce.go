@@ -1,0 +1,4 @@
+package scan
+
+// bounceRules are about what claims to be a bounce.
+var bounceRules = []rule{}

@@ -1,0 +1,4 @@
+package scan
+
+// bulkRules are about mailing lists and bulk mail.
+var bulkRules = []rule{}

@@ -1,0 +1,4 @@
+package scan
+
+// textRules are about what scams say.
+var textRules = []rule{}
