@@ -16,11 +16,14 @@ type bound struct {
 
 // bounds has every table.
 var bounds = map[Table]bound{
-	Delivery: {20_000, 16 << 20, true},
-	Ban:      {50_000, 16 << 20, false},
-	Login:    {100_000, 32 << 20, false},
-	Limit:    {50_000, 16 << 20, false},
-	Seen:     {200_000, 64 << 20, false},
+	Delivery:   {20_000, 16 << 20, true},
+	Ban:        {50_000, 16 << 20, false},
+	Login:      {100_000, 32 << 20, false},
+	Limit:      {50_000, 16 << 20, false},
+	Seen:       {200_000, 64 << 20, false},
+	Sent:       {200_000, 64 << 20, false},
+	Author:     {200_000, 64 << 20, false},
+	Reputation: {100_000, 40 << 20, false},
 }
 
 const (

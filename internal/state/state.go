@@ -20,12 +20,18 @@ const (
 	Login Table = "login"
 	// Limit has what limits need beside counters: who was told when.
 	Limit Table = "limit"
-	// Seen has greylist triplets and known correspondents.
+	// Seen has greylist triplets.
 	Seen Table = "seen"
+	// Sent has what users sent, and to whom.
+	Sent Table = "sent"
+	// Author has who wrote to users.
+	Author Table = "author"
+	// Reputation has how mail of a domain or a network was judged.
+	Reputation Table = "reputation"
 )
 
 // Tables lists all tables.
-var Tables = []Table{Delivery, Ban, Login, Limit, Seen}
+var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation}
 
 // Bounds of one entry or counter. A Put or Take beyond them is ErrInvalid.
 const (
