@@ -136,6 +136,9 @@ type dmarcReport struct {
 	// Forwarder is a trusted one that outweighs a fail.
 	Forwarder string       `json:"forwarder,omitempty"`
 	Action    dmarc.Policy `json:"action"`
+	// Open is what is asked for if what the DNS did not answer vouches for
+	// nobody: the sender is to try again. Empty where all answers are there.
+	Open dmarc.Policy `json:"open,omitempty"`
 }
 
 type dmarcVerdict struct {
@@ -157,6 +160,9 @@ func newDMARCReport(r mailauth.Results) dmarcReport {
 	out := dmarcReport{
 		Verdict: dmarcVerdict{r.DMARC.Result, r.DMARC.Reason}, Domain: r.DMARC.Domain, dmarcPolicy: newDMARCPolicy(r.DMARC),
 		Identifiers: []identifier{}, Forwarder: r.Forwarder.Domain, Action: r.Policy(),
+	}
+	if p := r.OpenPolicy(); p != dmarc.None {
+		out.Open = p
 	}
 	if m := r.SPF.MailFrom; m.Result != "" {
 		out.Identifiers = append(out.Identifiers, newIdentifier(r.DMARC, authres.SPF, m.Domain, m.Result, false))
@@ -208,6 +214,10 @@ func (p *page) dmarc(r dmarcReport) {
 	}
 	if r.Forwarder != "" {
 		p.line(1, "%s is a trusted forwarder and speaks for the message", r.Forwarder)
+	}
+	if r.Open == dmarc.Quarantine || r.Open == dmarc.Reject {
+		p.line(1, "a receiver that honours policies has the sender try again: %s if nothing vouches for the message then", r.Open)
+		return
 	}
 	p.line(1, "a receiver that honours policies does: %s", r.Action)
 }

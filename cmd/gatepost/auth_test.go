@@ -20,12 +20,16 @@ const goldenMail = "../../internal/mailauth/testdata/golden/"
 const trace = "Return-Path: <any@example.com>\r\n" +
 	"Received: from mail.example.com (mail.example.com [192.0.2.66])\r\n\tby mx.example.org (Postfix) with ESMTP id 4XYZ; Fri, 20 Nov 2026 10:00:00 +0000\r\n"
 
-// withDNS returns a machine whose DNS has the golden zone, and that one.
-func withDNS(t *testing.T, zone string) *machine {
+// withDNS returns a machine whose DNS has the golden zone, and that one; about
+// the names in ill it knows nothing now.
+func withDNS(t *testing.T, zone string, ill ...string) *machine {
 	t.Helper()
 	z := dnstest.NewZone()
 	if err := z.Add(golden(t, "zone") + zone); err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range ill {
+		z.Fail(name, dnstest.ServFail)
 	}
 	srv, err := dnstest.Start("127.0.0.1:0", z)
 	if err != nil {
@@ -174,6 +178,24 @@ _dmarc.t.example.net. TXT "v=DMARC1; p=reject; t=y; rua=x"
 	a := m.run(t, "auth", "dmarc", "example.org", "--json")
 	if err := json.Unmarshal([]byte(a.out), &got); err != nil || got.Policy != "reject" || len(got.Asked) == 0 || a.code != 0 {
 		t.Errorf("--json: exit %d, %v, %s", a.code, err, a.out)
+	}
+}
+
+// TestAuthCheckOpen: a dead delegation in MAIL FROM leaves open what a
+// receiver does with the message.
+func TestAuthCheckOpen(t *testing.T) {
+	m := withDNS(t, "", "dead.example.org")
+	msg := "From: Alice <alice@example.org>\r\nSubject: a\r\n\r\nHello.\r\n"
+	args := []string{"--ip", "192.0.2.66", "--helo", "mail.example.com", "--from", "x@dead.example.org"}
+	a := m.check(t, msg, args...)
+	want := "  a receiver that honours policies has the sender try again: reject if nothing vouches for the message then\n"
+	if !strings.Contains(a.out, "DMARC for example.org: temperror") || !strings.Contains(a.out, want) || a.code != 1 {
+		t.Errorf("auth check: exit %d\n%s%s\nwant\n%s", a.code, a.out, a.talk, want)
+	}
+	var got authReport
+	a = m.check(t, msg, append(args, "--json")...)
+	if err := json.Unmarshal([]byte(a.out), &got); err != nil || got.DMARC.Open != "reject" || got.DMARC.Action != "none" {
+		t.Errorf("--json: %v, %+v", err, got.DMARC)
 	}
 }
 

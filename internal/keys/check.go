@@ -237,8 +237,10 @@ func (e entry) next(k Key, after time.Duration) string {
 	switch e.State {
 	case Pending:
 		switch {
-		case e.Held:
+		case e.Held && !e.Since.IsZero():
 			return "was taken back; gatepost dkim rotate " + k.Domain + " goes on, with --undo it is removed"
+		case e.Held: // see remedy
+			return "its state was lost: gatepost dkim rotate " + k.Domain + " goes on with it, gatepost dkim remove " + k.Domain + " " + k.Selector + " takes it away"
 		case e.Problem != "":
 			return "publish its record: " + e.Problem
 		case e.Shown.IsZero():

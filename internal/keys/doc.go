@@ -9,8 +9,12 @@
 //
 // The active keys of a domain sign, RSA first: verifiers that do not know
 // Ed25519 take the first. A key is pending before that, and retiring and revoked
-// after it; DIR/DOMAIN/states.json says so, and a key that it does not name is
-// active. A rotation makes pending keys (Rotate), lets them sign in the place of
+// after it; DIR/DOMAIN/states.json says so. A key that it does not name is active
+// when another program made it: the admin put it there. One of ours, which bears
+// our mark, or several of one algorithm without that file, are a fault: their
+// states are lost, and one of them may be revoked. A copy of the file beside it
+// mends that, and without the copy all of them wait until a person and the DNS
+// have spoken. A rotation makes pending keys (Rotate), lets them sign in the place of
 // the old ones as soon as every authoritative server has shown their records for
 // as long as a cache may know better (Check), and calls for an empty p= of the
 // old ones after Config.RetireAfter (Run). Every step is one rename of that

@@ -23,12 +23,14 @@ const (
 	Ed25519 Algorithm = "ed25519"
 )
 
-// Sizes of RSA keys, in bits. RFC 8301 §3.2 wants 2048 for signing; shorter
-// ones can be read, because a published key is not replaced in a day.
+// Sizes of RSA keys, in bits. RFC 8301 §3.2 wants 2048 for signing, and has
+// verifiers take up to 4096; shorter and longer ones can be read, because a
+// published key is not replaced in a day.
 const (
-	NewRSABits = 2048
-	MinRSABits = 1024
-	MaxRSABits = 8192
+	NewRSABits      = 2048
+	MinRSABits      = 1024
+	MaxRSABits      = 8192
+	VerifiedRSABits = 4096
 )
 
 // Key is one private key with its place in DNS. Printing it never shows more
@@ -91,10 +93,10 @@ func (k Key) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, k.Name()) }
 var errKey = errors.New("not a PEM file with an RSA or Ed25519 private key")
 
 // parsePEM reads a private key: the first block of b, which must be the only
-// one.
+// one, with nothing but our marker behind it.
 func parsePEM(b []byte) (crypto.Signer, error) {
 	block, rest := pem.Decode(b)
-	if block == nil || strings.TrimSpace(string(rest)) != "" {
+	if block == nil || strings.TrimSpace(strings.TrimSuffix(string(rest), marker)) != "" {
 		return nil, errKey
 	}
 	var key any

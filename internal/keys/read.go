@@ -84,10 +84,13 @@ func readDomain(dir string) (all []Key, x *index, faults []error) {
 	if err != nil {
 		return nil, nil, append(faults, fault(dir, err))
 	}
-	if x, err = readIndex(dir); err != nil {
+	x, there, err := readIndex(dir)
+	unread := err != nil
+	if unread {
 		x, faults = &index{}, append(faults, err)
 	}
-	signing := 0
+	var signing []Key
+	marked := make(map[string]bool)
 	for _, e := range files {
 		selector, ok := strings.CutSuffix(e.Name(), suffix)
 		if !ok || strings.HasPrefix(e.Name(), ".") {
@@ -98,57 +101,67 @@ func readDomain(dir string) (all []Key, x *index, faults []error) {
 			faults = append(faults, &Fault{Path: path, Text: "not the name of a selector in lower case"})
 			continue
 		}
-		k, err := readKey(path, domain, selector)
+		k, ours, err := readKey(path, domain, selector)
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
-		if all = append(all, k); x.of(selector).State == Active {
-			signing++
+		all, marked[selector] = append(all, k), ours
+		if e := x.of(selector); e.State == Active {
+			k.Since = e.Since
+			signing = append(signing, k)
 		}
 	}
-	if signing > maxKeys {
-		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can sign", signing, maxKeys)})
+	if unread {
+		return all, x, faults
+	}
+	faults = append(faults, resurrected(x, all)...)
+	if err := lost(dir, x, there, all, marked); err != nil {
+		return all, x, append(faults, err)
+	}
+	if len(signing) > maxKeys {
+		faults = append(faults, tooMany(dir, signing))
 	}
 	if len(all) > maxStored {
-		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can be kept", len(all), maxStored)})
+		faults = append(faults, &Fault{Path: dir, Text: fmt.Sprintf("%d keys, at most %d can be kept: those that are revoked can go, with their states", len(all), maxStored)})
 	}
 	return all, x, faults
 }
 
 // readKey reads one file after it has looked at who else may read it. Both
-// are done on the open file, so that it cannot be swapped in between.
-func readKey(path, domain, selector string) (Key, error) {
+// are done on the open file, so that it cannot be swapped in between. ours says
+// that we wrote it.
+func readKey(path, domain, selector string) (k Key, ours bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return Key{}, fault(path, err)
+		return Key{}, false, fault(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return Key{}, fault(path, err)
+		return Key{}, false, fault(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return Key{}, &Fault{Path: path, Text: "not a regular file"}
+		return Key{}, false, &Fault{Path: path, Text: "not a regular file"}
 	}
 	if err := checkOwner(path, info); err != nil {
-		return Key{}, err
+		return Key{}, false, err
 	}
 	if m := info.Mode().Perm(); m&0o077 != 0 {
-		return Key{}, &Fault{Path: path, Text: fmt.Sprintf("mode %04o lets others at a private key", m), Fix: "chmod 0600 " + shell(path)}
+		return Key{}, false, &Fault{Path: path, Text: fmt.Sprintf("mode %04o lets others at a private key", m), Fix: "chmod 0600 " + shell(path)}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return Key{}, fault(path, err)
+		return Key{}, false, fault(path, err)
 	}
 	if len(b) > maxFile {
-		return Key{}, &Fault{Path: path, Text: errKey.Error()}
+		return Key{}, false, &Fault{Path: path, Text: errKey.Error()}
 	}
 	signer, err := parsePEM(b)
 	if err != nil {
-		return Key{}, &Fault{Path: path, Text: err.Error()}
+		return Key{}, false, &Fault{Path: path, Text: err.Error()}
 	}
-	return newKey(domain, selector, path, signer), nil
+	return newKey(domain, selector, path, signer), isMarked(b), nil
 }
 
 // checkDir refuses a directory in which someone else may put files.

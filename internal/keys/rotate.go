@@ -274,7 +274,7 @@ func (t *set) canSign(domain string, x *index) error {
 		}
 	}
 	if n > maxKeys {
-		return fmt.Errorf("%d keys would sign, at most %d can", n, maxKeys)
+		return fmt.Errorf("%d keys would sign, at most %d can: gatepost dkim remove %s SELECTOR takes away one that waits", n, maxKeys, domain)
 	}
 	return nil
 }

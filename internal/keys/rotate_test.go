@@ -351,7 +351,7 @@ func TestBadStates(t *testing.T) {
 	create(t, s, "example.org", "one", Ed25519)
 	path := filepath.Join(s.dir, "example.org", statesFile)
 	for text, want := range map[string]string{
-		"":                                     "not a file of key states; without it every key of the domain signs (mend it with: mv ",
+		"":                                     "not a file of key states (mend it with: mv ",
 		`{"keys":{"one":{"state":"x"}}}`:       "not a file of key states",
 		`{"keys":{"../x":{"state":"active"}}}`: "not a file of key states",
 		`{"keys":{}} {}`:                       "not a file of key states",

@@ -22,7 +22,8 @@ type State string
 const (
 	// Pending keys sign nothing yet: their records are to be published.
 	Pending State = "pending"
-	// Active keys sign. A key without an entry in the file of states is active.
+	// Active keys sign. A key of another program without an entry in the file of
+	// states is active.
 	Active State = "active"
 	// Retiring keys sign nothing any more; their records stay for mail that is
 	// under way.
@@ -177,44 +178,51 @@ func (x *index) forget(there func(selector string) bool) {
 	}
 }
 
-// readIndex reads the states of the domain's directory; none is an empty index.
-func readIndex(dir string) (*index, error) {
+// readIndex reads the states of the domain's directory; where there are none,
+// the index is empty.
+func readIndex(dir string) (x *index, there bool, err error) {
 	path := filepath.Join(dir, statesFile)
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &index{}, nil
+		return &index{}, false, nil
 	}
 	if err != nil {
-		return nil, fault(path, err)
+		return nil, true, fault(path, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fault(path, err)
+		return nil, true, fault(path, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &Fault{Path: path, Text: "not a regular file"}
+		return nil, true, &Fault{Path: path, Text: "not a regular file"}
 	}
 	if err := checkOwner(path, info); err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	if m := info.Mode().Perm(); m&0o022 != 0 {
-		return nil, &Fault{Path: path, Text: fmt.Sprintf("mode %04o lets others say which keys sign", m), Fix: "chmod 0600 " + shell(path)}
+		return nil, true, &Fault{Path: path, Text: fmt.Sprintf("mode %04o lets others say which keys sign", m), Fix: "chmod 0600 " + shell(path)}
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxIndexBytes+1))
 	if err != nil {
-		return nil, fault(path, err)
+		return nil, true, fault(path, err)
 	}
-	x, err := parseIndex(b)
-	if err != nil || len(b) > maxIndexBytes {
-		return nil, &Fault{Path: path, Text: errIndex.Error() + "; without it every key of the domain signs",
-			Fix: "mv " + shell(path) + " " + shell(path+".bad")}
+	x, err = parseIndex(b)
+	if err == nil && len(b) <= maxIndexBytes {
+		return x, true, nil
 	}
-	return x, nil
+	fix := "mv " + shell(path) + " " + shell(path+".bad")
+	kept := filepath.Join(dir, copyFile)
+	if b, err := os.ReadFile(kept); err == nil {
+		if _, err := parseIndex(b); err == nil {
+			fix += " && cp -p " + shell(kept) + " " + shell(path)
+		}
+	}
+	return nil, true, &Fault{Path: path, Text: errIndex.Error(), Fix: fix}
 }
 
 // writeIndex puts x in place of the domain's index: after a crash there is the
-// old one or the new one.
+// old one or the new one. The copy goes first, so that it is never older.
 func (s *Store) writeIndex(domain string, x *index) error {
 	x.forget(s.set.Load().has(domain))
 	b, err := x.encode()
@@ -225,16 +233,21 @@ func (s *Store) writeIndex(domain string, x *index) error {
 	if err := mkdir(dir); err != nil {
 		return fmt.Errorf("write key states: %w", err)
 	}
-	tmp, err := s.temporary(dir, ".states-*", b)
-	if err != nil {
-		return fmt.Errorf("write key states: %w", err)
+	for _, name := range []string{copyFile, statesFile} {
+		tmp, err := s.temporary(dir, ".states-*", b)
+		if err != nil {
+			return fmt.Errorf("write key states: %w", err)
+		}
+		s.reach("rename states")
+		if err := os.Rename(tmp, filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("write key states: %w", errors.Join(err, os.Remove(tmp)))
+		}
+		s.reach("sync states")
+		if err := syncDir(dir); err != nil {
+			return fmt.Errorf("write key states: %w", err)
+		}
 	}
-	s.reach("rename states")
-	if err := os.Rename(tmp, filepath.Join(dir, statesFile)); err != nil {
-		return fmt.Errorf("write key states: %w", errors.Join(err, os.Remove(tmp)))
-	}
-	s.reach("sync states")
-	return syncDir(dir)
+	return nil
 }
 
 // temporary makes a file (0600) that has b durably, and returns its path.

@@ -90,10 +90,14 @@ func (s *Store) reload() error {
 	}
 	s.set.Store(newSet(all, states))
 	for _, k := range all {
-		if k.Algorithm == RSA && k.Bits < NewRSABits && k.State == Active {
-			s.log.LogAttrs(context.Background(), slog.LevelWarn, "dkim key is short",
-				slog.String("key", k.Name()), slog.Int("bits", k.Bits))
+		if k.Algorithm != RSA || k.State != Active || k.Bits >= NewRSABits && k.Bits <= VerifiedRSABits {
+			continue
 		}
+		text := "dkim key is short"
+		if k.Bits > VerifiedRSABits {
+			text = "dkim key is longer than verifiers have to take"
+		}
+		s.log.LogAttrs(context.Background(), slog.LevelWarn, text, slog.String("key", k.Name()), slog.Int("bits", k.Bits))
 	}
 	return nil
 }
@@ -246,13 +250,10 @@ func (s *Store) place(domain, selector string, m material, e entry) (Key, error)
 	if err := t.room(domain, e.State); err != nil {
 		return Key{}, fmt.Errorf("create key: %w", err)
 	}
-	x := t.index(domain)
-	if _, known := x.Keys[selector]; e.State != Active || known {
-		x = x.clone()
-		x.Keys[selector] = e
-		if err := s.writeIndex(domain, x); err != nil {
-			return Key{}, err
-		}
+	x := t.index(domain).clone()
+	x.Keys[selector] = e
+	if err := s.writeIndex(domain, x); err != nil {
+		return Key{}, err
 	}
 	err := s.write(path, m.text)
 	if errors.Is(err, fs.ErrExist) {
@@ -274,7 +275,7 @@ func (t *set) room(domain string, state State) error {
 		return fmt.Errorf("%s has %d keys, at most %d can be kept: gatepost dkim remove takes away the revoked ones", domain, n, maxStored)
 	}
 	if n := len(t.signing[domain]); n >= maxKeys && state == Active {
-		return fmt.Errorf("%s has %d keys, at most %d can sign", domain, n, maxKeys)
+		return fmt.Errorf("%s has %d keys that sign, at most %d can: gatepost dkim rotate %s replaces those that are there", domain, n, maxKeys, domain)
 	}
 	return nil
 }
@@ -295,13 +296,13 @@ func generate(alg Algorithm) (m material, err error) {
 	return encodeKey(m.signer)
 }
 
-// encodeKey writes a private key as PKCS #8.
+// encodeKey writes a private key as PKCS #8, with our marker behind it.
 func encodeKey(s crypto.Signer) (material, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(s)
 	if err != nil {
 		return material{}, fmt.Errorf("create key: %w", err)
 	}
-	return material{s, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})}, nil
+	return material{s, append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), marker...)}, nil
 }
 
 // write makes the file at path with its directory, so that after a crash

@@ -8,12 +8,12 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
-	"github.com/gatepost/gatepost/internal/mailauth/spf"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/resolver"
 )
@@ -27,6 +27,9 @@ type dnsResolver interface {
 	LookupAddr(ctx context.Context, addr netip.Addr) ([]string, error)
 	Exists(ctx context.Context, name string) (bool, error)
 }
+
+// recaller is a dnsResolver that can tell what it knows without a wait.
+type recaller interface{ Recall() *resolver.Recalled }
 
 // Input is what Check looks at.
 type Input struct {
@@ -52,54 +55,81 @@ type Input struct {
 // Checker finds out who sent a message. It is safe for concurrent use.
 type Checker struct {
 	res dnsResolver
-	cfg Config
 	log *slog.Logger
-	// spfChecker and dmarcChecker ask res as well.
-	spfChecker   *spf.Checker
-	dmarcChecker *dmarc.Checker
+	set atomic.Pointer[settings] // never nil
 	// now is time.Now outside of tests.
 	now func() time.Time
 }
 
+// settings are a Config made ready. They do not change: a message keeps those
+// that it began with.
+type settings struct {
+	timeout    time.Duration
+	policies   *dmarc.Checker
+	forwarders forwarders
+}
+
 // New returns a Checker that asks res.
 func New(res dnsResolver, cfg Config, log *slog.Logger) (*Checker, error) {
-	if err := cfg.Validate(); err != nil {
+	c := &Checker{res: res, log: log, now: time.Now}
+	if err := c.Reconfigure(cfg); err != nil {
 		return nil, err
 	}
-	policies, err := dmarc.New(res, cfg.DMARC.Mode)
-	if err != nil {
-		return nil, err
-	}
-	return &Checker{res: res, cfg: cfg, log: log, spfChecker: spf.New(res, ""), dmarcChecker: policies, now: time.Now}, nil
+	return c, nil
 }
+
+// Reconfigure takes new settings from the next message on. With an error the
+// old ones go on.
+func (c *Checker) Reconfigure(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	policies, err := dmarc.New(c.res, cfg.DMARC.Mode)
+	if err != nil {
+		return err
+	}
+	c.set.Store(&settings{timeout: cfg.Timeout.Std(), policies: policies, forwarders: readForwarders(cfg.TrustedForwarders)})
+	return nil
+}
+
+// What each of the checks of one message may ask at once. They have parts of
+// their own: with one for all, a stranger's slow records would keep the policy
+// that condemns him waiting until its time is over. DKIM and ARC have theirs in
+// package dkim, DMARC asks one question at a time; that makes 24 in all.
+const (
+	shareIPRev    = 4
+	shareHelo     = 2
+	shareMailFrom = 5
+)
 
 // Check runs all checks at once and returns when the last one is done: at the
 // latest when Config.Timeout and half of it are over, or ctx ends. What has no
 // answer by then is temperror. It never fails: an error is one of the results.
 func (c *Checker) Check(ctx context.Context, in Input) Results {
 	begin := c.now()
-	limit := c.limit(ctx)
+	set := c.set.Load()
+	limit := set.limit(ctx)
 	first, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var r Results
 	var wg sync.WaitGroup
 	if in.ClientAddr.IsValid() {
 		in.ClientAddr = in.ClientAddr.Unmap().WithZone("")
-		wg.Go(func() { r.IPRev = c.iprev(first, in) })
+		c.iprev(first, &wg, in, &r.IPRev)
 		c.spf(first, &wg, in, &r.SPF)
 	}
 	var policy policy
 	if in.Raw != nil && in.Body != nil {
 		r.DKIMChecked, r.DMARCChecked = true, true
-		wg.Go(func() { c.signatures(first, in, &r) })
 		policy.from = readFrom(in.Raw)
-		wg.Go(func() { c.beginPolicy(first, &policy) })
+		c.beginPolicy(first, &wg, set, &policy)
+		c.signatures(first, in, &r) // most of the work, so in no goroutine of its own
 	}
 	wg.Wait()
 	if r.DMARCChecked {
 		last, cancel := context.WithTimeout(ctx, limit/2)
 		defer cancel()
-		c.finishPolicy(last, in, policy, &r)
+		c.finishPolicy(last, set, in, policy, &r)
 	}
 	r.Took = c.now().Sub(begin)
 	return r
@@ -107,8 +137,8 @@ func (c *Checker) Check(ctx context.Context, in Input) Results {
 
 // limit returns how long the checks may take that go on at once. Where ctx
 // leaves less than Config.Timeout, a third is kept for DMARC.
-func (c *Checker) limit(ctx context.Context) time.Duration {
-	limit := c.cfg.Timeout.Std()
+func (s *settings) limit(ctx context.Context) time.Duration {
+	limit := s.timeout
 	if end, ok := ctx.Deadline(); ok {
 		limit = min(limit, time.Until(end)*2/3)
 	}

@@ -20,7 +20,9 @@ type Config struct {
 	Timeout unit.Duration `yaml:"timeout"`
 	DMARC   DMARCConfig   `yaml:"dmarc"`
 	// TrustedForwarders are domains, in A-labels and lower case, whose word
-	// about a message that DMARC fails is taken: see Forwarder.
+	// about a message that DMARC fails is taken: see Forwarder. "arc:", "dkim:"
+	// or "spf:" in front says by what the domain may be known; without it, by
+	// each of them.
 	TrustedForwarders []string `yaml:"trusted_forwarders"`
 }
 
@@ -51,9 +53,10 @@ func (c Config) Validate() error {
 	if n := len(c.TrustedForwarders); n > maxForwarders {
 		errs = append(errs, config.Invalid("trusted_forwarders", "%d are more than %d", n, maxForwarders))
 	}
-	for i, d := range c.TrustedForwarders {
+	for i, entry := range c.TrustedForwarders {
+		_, d := splitForwarder(entry)
 		if !isHost(d) || d != strings.ToLower(d) || strings.HasSuffix(d, ".") {
-			errs = append(errs, config.Invalid("trusted_forwarders["+strconv.Itoa(i)+"]", "%q is not a domain in lower case, in the form that DNS has", d))
+			errs = append(errs, config.Invalid("trusted_forwarders["+strconv.Itoa(i)+"]", "%q is not a domain in lower case, in the form that DNS has, with arc:, dkim: or spf: in front if only that is to count", entry))
 		}
 	}
 	return errors.Join(errs...)

@@ -333,7 +333,7 @@ func BenchmarkVerify20KB(b *testing.B) {
 func BenchmarkSPFCached(b *testing.B) {
 	zone := dnstest.NewZone()
 	zone.MustAdd("a.example. IN TXT \"v=spf1 include:b.example -all\"\nb.example. IN TXT \"v=spf1 ip4:198.51.100.0/24 ip4:192.0.2.0/24 ~all\"")
-	c := checker(b, cached(b, zone)).spfChecker
+	c := spf.New(resolver.NewShare(cached(b, zone), shareMailFrom), "")
 	client := spf.Client{Addr: netip.MustParseAddr("192.0.2.1"), Helo: "mail.a.example"}
 	from := address(b, "<bob@a.example>")
 	b.ReportAllocs()
@@ -349,7 +349,7 @@ func BenchmarkSPFCached(b *testing.B) {
 func BenchmarkDMARCCached(b *testing.B) {
 	zone := dnstest.NewZone()
 	zone.AddTXT("_dmarc.a.example", "v=DMARC1; p=reject")
-	c := checker(b, cached(b, zone)).dmarcChecker
+	c := checker(b, cached(b, zone)).set.Load().policies
 	author := readFrom(input("From: a@news.a.example\r\n\r\n").Raw)
 	ids := dmarc.Identifiers{SPF: dmarc.SPF{Domain: "bounce.a.example", Result: authres.Pass}}
 	b.ReportAllocs()

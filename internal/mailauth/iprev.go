@@ -8,21 +8,30 @@ import (
 	"sync"
 
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
+	"github.com/gatepost/gatepost/internal/resolver"
 )
 
 // maxNames bounds how many names of one address are led back (RFC 7208
 // §4.6.4 has the same for ptr).
 const maxNames = 10
 
-// iprev finds a name of the client that leads back to its address.
-func (c *Checker) iprev(ctx context.Context, in Input) (r IPRev) {
+// iprev finds a name of the client that leads back to its address. Where it has
+// to ask, it does so in wg.
+func (c *Checker) iprev(ctx context.Context, wg *sync.WaitGroup, in Input, r *IPRev) {
 	r.Addr = in.ClientAddr
-	defer c.guard(ctx, authres.IPRev, &r.Result, &r.Reason)
 	if isHost(in.ClientName) {
 		r.Result, r.Name = authres.Pass, strings.ToLower(strings.TrimSuffix(in.ClientName, "."))
-		return r
+		return
 	}
-	names, err := c.res.LookupAddr(ctx, in.ClientAddr)
+	wg.Go(func() { *r = c.askName(ctx, in.ClientAddr) })
+}
+
+// askName is iprev by DNS.
+func (c *Checker) askName(ctx context.Context, addr netip.Addr) (r IPRev) {
+	r.Addr = addr
+	defer c.guard(ctx, authres.IPRev, &r.Result, &r.Reason)
+	dns := resolver.NewShare(c.res, shareIPRev)
+	names, err := dns.LookupAddr(ctx, addr)
 	if err != nil {
 		r.Result, r.Reason = authres.TempError, "reverse lookup had no answer"
 		return r
@@ -32,7 +41,7 @@ func (c *Checker) iprev(ctx context.Context, in Input) (r IPRev) {
 		return r
 	}
 	names = names[:min(len(names), maxNames)]
-	found, unknown := c.leadBack(ctx, names, in.ClientAddr)
+	found, unknown := leadBack(ctx, dns, names, addr)
 	switch {
 	case found != "":
 		r.Result, r.Name = authres.Pass, found
@@ -46,7 +55,7 @@ func (c *Checker) iprev(ctx context.Context, in Input) (r IPRev) {
 
 // leadBack returns the first of names that has addr, all asked at once;
 // unknown says that DNS gave no answer about one of them.
-func (c *Checker) leadBack(ctx context.Context, names []string, addr netip.Addr) (found string, unknown bool) {
+func leadBack(ctx context.Context, dns *resolver.Share, names []string, addr netip.Addr) (found string, unknown bool) {
 	network := "ip4"
 	if addr.Is6() {
 		network = "ip6"
@@ -55,7 +64,7 @@ func (c *Checker) leadBack(ctx context.Context, names []string, addr netip.Addr)
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
-		wg.Go(func() { addrs[i], errs[i] = c.res.LookupIP(ctx, network, name) })
+		wg.Go(func() { addrs[i], errs[i] = dns.LookupIP(ctx, network, name) })
 	}
 	wg.Wait()
 	for i, name := range names {

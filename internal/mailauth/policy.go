@@ -2,6 +2,7 @@ package mailauth
 
 import (
 	"context"
+	"sync"
 
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
@@ -31,23 +32,33 @@ func readFrom(m *rawmsg.Message) dmarc.From {
 	return from
 }
 
-// beginPolicy asks what does not depend on SPF and DKIM.
-func (c *Checker) beginPolicy(ctx context.Context, p *policy) {
-	var res authres.Result
-	var reason string
-	defer c.guard(ctx, authres.DMARC, &res, &reason)
-	p.evaluation = c.dmarcChecker.Begin(ctx, p.from)
+// beginPolicy asks what does not depend on SPF and DKIM; in wg, unless it is
+// known already.
+func (c *Checker) beginPolicy(ctx context.Context, wg *sync.WaitGroup, set *settings, p *policy) {
+	begin := func(ask func() *dmarc.Evaluation) {
+		var res authres.Result
+		var reason string
+		defer c.guard(ctx, authres.DMARC, &res, &reason)
+		p.evaluation = ask()
+	}
+	if r, ok := c.res.(recaller); ok {
+		known := r.Recall()
+		if begin(func() *dmarc.Evaluation { return set.policies.Recall(ctx, known, p.from) }); !known.Missed() {
+			return
+		}
+	}
+	wg.Go(func() { begin(func() *dmarc.Evaluation { return set.policies.Begin(ctx, p.from) }) })
 }
 
 // finishPolicy comes when SPF and DKIM have answered.
-func (c *Checker) finishPolicy(ctx context.Context, in Input, p policy, r *Results) {
+func (c *Checker) finishPolicy(ctx context.Context, set *settings, in Input, p policy, r *Results) {
 	if p.evaluation == nil {
 		r.DMARC = dmarc.Result{Result: authres.TempError, Reason: "internal error"}
 		return
 	}
 	defer c.guard(ctx, authres.DMARC, &r.DMARC.Result, &r.DMARC.Reason)
 	r.DMARC = p.evaluation.Finish(ctx, r.identifiers(in, p.from))
-	r.Forwarder = r.forwarder(c.cfg.TrustedForwarders, p.from, in.Raw)
+	r.Forwarder, r.forwarderOpen = r.forwarder(set.forwarders, p.from, in.Raw)
 }
 
 // identifiers returns what may vouch for an author. Of SPF only MAIL FROM does;

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,8 +106,10 @@ func TestDMARC(t *testing.T) {
 		in := mailOf(t, relay, "", "<list@one.example>", from(me))
 		c := checker(t, k.policies(t))
 		p := policy{from: readFrom(in.Raw)}
-		c.beginPolicy(t.Context(), &p)
-		c.finishPolicy(t.Context(), in, p, &r)
+		var wg sync.WaitGroup
+		c.beginPolicy(t.Context(), &wg, c.set.Load(), &p)
+		wg.Wait()
+		c.finishPolicy(t.Context(), c.set.Load(), in, p, &r)
 		if r.DMARC.Result != authres.Fail {
 			t.Errorf("DMARC = %+v, want fail", r.DMARC)
 		}
@@ -239,7 +242,9 @@ func TestForwarder(t *testing.T) {
 	const pass = "dmarc=pass (p=REJECT) header.from=d.example"
 	author := from("alice@d.example")
 	one := func(says string) string { return k.seal(t, dns, author, "one.example", says) }
-	bySignature := sign(t, author, "s", k.rsa2048, func(o *dkim.SignOptions) { o.Domain = "one.example" })
+	byOne := func(o *dkim.SignOptions) { o.Domain = "one.example" }
+	bySignature := sign(t, author, "s", k.rsa2048, byOne)
+	resigned := sign(t, one("dmarc=fail header.from=d.example"), "s", k.rsa2048, byOne)
 	for _, tc := range []struct {
 		name, mailFrom, msg string
 		trusted             []string
@@ -268,6 +273,18 @@ func TestForwarder(t *testing.T) {
 		{"two authors", "<l@one.example>", from("a@d.example, a@e.example"), []string{"one.example"}, Forwarder{}},
 		{"two From fields", "<l@one.example>", from("a@d.example", "a@d.example"), []string{"one.example"}, Forwarder{}},
 		{"nothing to outweigh", "<l@one.example>", from("a@none.invalid"), []string{"one.example"}, Forwarder{}},
+		{"arc: sealer", "<l@x.example>", one(pass), []string{"arc:one.example"}, Forwarder{"one.example", authres.ARC}},
+		{"arc: SPF", "<l@one.example>", author, []string{"arc:one.example"}, Forwarder{}},
+		{"arc: DKIM", "<l@x.example>", bySignature, []string{"arc:one.example"}, Forwarder{}},
+		{"dkim: DKIM", "<l@x.example>", bySignature, []string{"dkim:one.example"}, Forwarder{"one.example", authres.DKIM}},
+		{"dkim: SPF", "<l@one.example>", author, []string{"dkim:one.example"}, Forwarder{}},
+		{"dkim: sealer", "<l@x.example>", one(pass), []string{"dkim:one.example"}, Forwarder{}},
+		{"dkim: sealer saw it fail", "<l@one.example>", resigned, []string{"dkim:one.example"}, Forwarder{}},
+		{"spf: SPF", "<l@one.example>", author, []string{"spf:one.example"}, Forwarder{"one.example", authres.SPF}},
+		{"spf: DKIM", "<l@x.example>", bySignature, []string{"spf:one.example"}, Forwarder{}},
+		{"spf: sealer, and SPF", "<l@one.example>", one(pass), []string{"spf:one.example"}, Forwarder{"one.example", authres.SPF}},
+		{"two methods of three", "<l@x.example>", bySignature, []string{"spf:one.example", "dkim:one.example"}, Forwarder{"one.example", authres.DKIM}},
+		{"arc: before one that only signs", "<l@x.example>", k.seal(t, dns, one(pass), "two.example", "arc=pass"), []string{"arc:one.example", "dkim:two.example"}, Forwarder{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := Default()
@@ -295,11 +312,11 @@ func TestSealWithoutFrom(t *testing.T) {
 	msg := k.seal(t, dns, from("a@d.example"), "one.example", "dmarc=pass header.from=d.example")
 	m := rawmsg.Scan([]byte(msg), rawmsg.Default())
 	r := Results{ARC: chainOf(t, dns, msg)}
-	if _, res := r.sealed([]string{"one.example"}, "d.example", m); res != authres.Pass {
+	if _, res := r.sealed(readForwarders([]string{"one.example"}), "d.example", m); res != authres.Pass {
 		t.Errorf("sealed = %q, want pass", res)
 	}
 	r.ARC.Sets[0].Message.Names = []string{"Subject"}
-	if _, res := r.sealed([]string{"one.example"}, "d.example", m); res != "" {
+	if _, res := r.sealed(readForwarders([]string{"one.example"}), "d.example", m); res != "" {
 		t.Errorf("sealed = %q, want none", res)
 	}
 }
@@ -329,7 +346,7 @@ func TestARCInResults(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	for _, d := range []string{"Example.org", "example.org.", "localhost", "bücher.example", "a b.example", ""} {
+	for _, d := range []string{"Example.org", "example.org.", "localhost", "bücher.example", "a b.example", "", "arc:", "arc:localhost", "dmarc:example.org", "arc:dkim:example.org", "ARC:example.org", "arc: example.org"} {
 		cfg := Default()
 		cfg.TrustedForwarders = []string{"example.org", d}
 		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "trusted_forwarders[1]") {
@@ -337,6 +354,11 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	cfg := Default()
+	cfg.TrustedForwarders = []string{"arc:example.org", "dkim:example.org", "spf:example.org", "xn--bcher-kva.example"}
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+	cfg = Default()
 	cfg.DMARC.Mode = "list"
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "dmarc.mode") {
 		t.Errorf("mode %q: %v", cfg.DMARC.Mode, err)

@@ -33,8 +33,10 @@ type Results struct {
 	// without DMARCChecked.
 	DMARC        dmarc.Result
 	DMARCChecked bool
-	// Forwarder is who outweighs a DMARC that is fail.
+	// Forwarder is who outweighs a DMARC that is fail, or may become it.
 	Forwarder Forwarder
+	// forwarderOpen says that DNS did not answer for who may be one.
+	forwarderOpen bool
 	// Took is how long Check was at it.
 	Took time.Duration
 }
@@ -67,6 +69,9 @@ type SPFMailFrom struct {
 	// NullPath says that the reverse-path was null, so that Domain is HELO's.
 	NullPath bool
 	Reason   string
+	// Term is the term of the record that decided, "" for none. It is a
+	// stranger's text.
+	Term string
 }
 
 // SPFHelo is the verdict about the HELO identity.
@@ -75,6 +80,8 @@ type SPFHelo struct {
 	// Domain is the HELO name.
 	Domain string
 	Reason string
+	// Term is as in SPFMailFrom.
+	Term string
 }
 
 // DKIM is the verdict about one signature (RFC 6376). The names come from the
@@ -110,12 +117,31 @@ type DKIM struct {
 }
 
 // Policy returns what the domain in From asks to do with the message, where a
-// receiver honours that and no trusted forwarder speaks for it.
+// receiver honours that and no trusted forwarder speaks for it, or may when DNS
+// answers.
 func (r Results) Policy() dmarc.Policy {
-	if r.Forwarder.Domain != "" {
+	if r.Forwarder.Domain != "" || r.forwarderOpen {
 		return dmarc.None
 	}
 	return r.DMARC.Action()
+}
+
+// OpenPolicy returns what the domain in From asks for in case that what the DNS
+// did not answer turns out to vouch for nobody: who honours policies has the
+// sender try again where it is more than None. It is None where the answers are
+// complete, where a trusted forwarder speaks for the message, where the policy
+// itself is not known, and where the client's address is not: another try would
+// not know it either.
+func (r Results) OpenPolicy() dmarc.Policy {
+	switch {
+	case r.Forwarder.Domain != "":
+		return dmarc.None
+	case r.forwarderOpen && r.DMARC.Result == authres.Fail:
+		return r.DMARC.Applied.Effective
+	case r.SPF.MailFrom.Result == "":
+		return dmarc.None
+	}
+	return r.DMARC.Open()
 }
 
 // ResInfo returns the results for an Authentication-Results field, in the

@@ -23,6 +23,7 @@ type answer struct {
 	text  []string // TXT, PTR
 	addrs []netip.Addr
 	mx    []MX
+	tlsa  []TLSA
 	gone  bool // NXDOMAIN for the name that was asked, not for an alias's target
 	// secure says that a server that is trusted has validated the answer and
 	// all aliases that lead to it.
@@ -38,6 +39,9 @@ func (a answer) size() int64 {
 	}
 	for _, m := range a.mx {
 		n += int64(len(m.Host)) + 24
+	}
+	for _, t := range a.tlsa {
+		n += int64(len(t.Data)) + 24
 	}
 	return n
 }
@@ -139,6 +143,8 @@ func (a *answer) add(rr dns.RR) {
 		if ok || rr.Mx == "." {
 			a.mx = append(a.mx, MX{Preference: rr.Preference, Host: h})
 		}
+	case *dns.TLSA:
+		a.tlsa = append(a.tlsa, TLSA{Usage: rr.Usage, Selector: rr.Selector, MatchingType: rr.MatchingType, Data: rr.Certificate})
 	case *dns.A:
 		if ip, ok := netip.AddrFromSlice(rr.A); ok {
 			a.addrs = append(a.addrs, ip.Unmap())

@@ -17,6 +17,9 @@
 // the answer that was used least recently goes first. Callers with the same
 // question at the same time share one query. Errors are not kept.
 //
+// A Share bounds what one message may have under way, so that it does not take
+// all of Config.MaxQueries; Recall answers from the cache alone.
+//
 // Authoritative asks the servers of a zone themselves, without a cache: whether
 // a record is published everywhere is for them to say.
 //

@@ -4,6 +4,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,7 +91,12 @@ func (b *Buffer) Head(n int64) ([]byte, error) {
 
 // Reader returns a reader of all bytes from the first on. It is good until the
 // next Reset or Close.
-func (b *Buffer) Reader() io.Reader { return io.NewSectionReader(b, 0, b.Size()) }
+func (b *Buffer) Reader() io.Reader {
+	if b.file == nil {
+		return bytes.NewReader(b.mem) // which io.Copy needs no buffer for
+	}
+	return io.NewSectionReader(b, 0, b.Size())
+}
 
 // ReadAt implements io.ReaderAt.
 func (b *Buffer) ReadAt(p []byte, off int64) (int, error) {

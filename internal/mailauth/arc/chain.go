@@ -79,10 +79,15 @@ func Start(ctx context.Context, m *dkim.Message, keys *dkim.Keys, now time.Time)
 		v.fail(reason)
 		return v
 	}
-	for i := range v.res.Sets {
-		s := &v.res.Sets[i]
-		s.body = dkim.Prepare(ctx, m, keys, s.message, now)
-		keys.Fetch(ctx, s.seal)
+	// What the chain hangs on is asked for first, should dkim.MaxKeys be
+	// reached: the seals, and the last message signature. The older ones only
+	// tell OldestPass (RFC 8617 §5.2, step 5, optional).
+	sets := v.res.Sets
+	for i := range sets {
+		keys.Fetch(ctx, sets[i].seal)
+	}
+	for i := len(sets) - 1; i >= 0; i-- {
+		sets[i].body = dkim.Prepare(ctx, m, keys, sets[i].message, now)
 	}
 	return v
 }

@@ -14,7 +14,8 @@
 // honest: that is for a list of trusted forwarders to say.
 //
 // Bounds: 50 sets (RFC 8617 §4.2.1), more are fail before a key is asked for;
-// at most two keys for a set; each field is hashed once for all seals.
+// at most two keys for a set, and dkim.MaxKeys for a message: a chain whose seals
+// have more keys than that is fail; each field is hashed once for all seals.
 //
 // An ARC-Message-Signature without c= is read as relaxed/relaxed, as the suite
 // of the chain's authors has it.

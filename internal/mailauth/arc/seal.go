@@ -171,21 +171,3 @@ func (s *Sealer) field(name string, tags []string, text []byte) (header.Field, e
 	}
 	return f, nil
 }
-
-// Results joins the Authentication-Results fields of m that bear authservID, in
-// their order, into one text for Seal. Fields of that name that came from
-// outside must have been taken off before.
-func Results(m *dkim.Message, authservID string) string {
-	parts := []string{authservID}
-	for _, i := range m.Named("authentication-results") {
-		id, rest, _ := strings.Cut(header.Unfold(m.Raw().Fields[i].Value), ";")
-		rest = strings.Trim(rest, "; \t")
-		if strings.EqualFold(strings.Trim(id, " \t"), authservID) && rest != "" && rest != "none" {
-			parts = append(parts, rest)
-		}
-	}
-	if len(parts) == 1 {
-		parts = append(parts, "none")
-	}
-	return strings.Join(parts, "; ")
-}

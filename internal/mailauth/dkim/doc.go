@@ -12,9 +12,11 @@
 //	results := v.Results()
 //
 // Bounds, so that time stays linear in the message: 8 signatures, 100 tags and
-// 200 signed names in each, 4 key records at a name and 16 of a message beside
-// the first of each name, RSA keys of 1024 to 8192 bits. Each of the two canonicalizations runs over the body at most once,
-// however many signatures and body lengths there are.
+// 200 signed names in each, 32 names of keys in a message, 4 key records at a
+// name and 16 of a message beside the first of each name, RSA keys of 1024 to
+// 4096 bits with an odd exponent from 3 to 2^31-1. Each of the two canonicalizations
+// runs over the body at most once, however many signatures and body lengths
+// there are.
 //
 // Lines end in CRLF; a bare LF counts as CRLF. A CR without LF is a character
 // of a body; in a relaxed header field it is white space, as for most signers.

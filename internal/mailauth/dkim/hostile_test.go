@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/rawmsg"
@@ -83,14 +86,14 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestManyKeyRecords: who publishes several records at each of a hundred names
+// TestManyKeyRecords: who publishes several records at each of many names
 // does not make us try them all.
 func TestManyKeyRecords(t *testing.T) {
 	k := testKey(t, "rsa")
 	z := &txtZone{txt: map[string][]string{}}
 	keys := NewKeys(z)
 	tries := 0
-	const n = 100
+	const n = MaxKeys
 	for i := range n {
 		s := &Signature{Signer: Signer{Domain: "example.org", Selector: "s" + strconv.Itoa(i), Algorithm: "rsa-sha256"}}
 		s.sig = make([]byte, 256)
@@ -104,6 +107,60 @@ func TestManyKeyRecords(t *testing.T) {
 	if tries != n+maxSpare {
 		t.Errorf("%d keys tried, want %d", tries, n+maxSpare)
 	}
+}
+
+// TestManyKeys: beyond MaxKeys nothing is asked, and of the keys of a chain few
+// are asked for at once, however slow they are; those of signatures do not wait
+// behind them.
+func TestManyKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &slowZone{}
+		keys := NewKeys(z)
+		sigs := make([]*Signature, 100)
+		for i := range sigs {
+			s := &Signature{Kind: ARCSeal, Signer: Signer{Domain: "example.org", Selector: "s" + strconv.Itoa(i), Algorithm: "rsa-sha256"}}
+			if i < 2 {
+				s.Kind = DKIM
+			}
+			sigs[i] = s
+		}
+		for _, s := range slices.Backward(sigs[:10]) {
+			keys.Fetch(t.Context(), s)
+		}
+		for _, s := range sigs {
+			keys.Fetch(t.Context(), s)
+		}
+		begin := time.Now()
+		if v := keys.check(sigs[0], nil); v.reason != "no key" || time.Since(begin) != time.Second {
+			t.Errorf("first signature: %+v after %v, want no key after 1s", v, time.Since(begin))
+		}
+		if v := keys.check(sigs[99], nil); v.result != authres.PermError || v.reason != "too many keys in one message" {
+			t.Errorf("last of all: %+v", v)
+		}
+		keys.Wait()
+		if z.total != MaxKeys || z.most != chainAtOnce+2 {
+			t.Errorf("%d questions, %d at once, want %d and %d", z.total, z.most, MaxKeys, chainAtOnce+2)
+		}
+	})
+}
+
+// slowZone has no keys, says so after a second, and counts.
+type slowZone struct {
+	mu               sync.Mutex
+	now, most, total int
+}
+
+func (z *slowZone) LookupTXT(context.Context, string) ([]string, error) {
+	z.mu.Lock()
+	z.now++
+	z.total++
+	z.most = max(z.most, z.now)
+	z.mu.Unlock()
+	time.Sleep(time.Second)
+	z.mu.Lock()
+	z.now--
+	z.mu.Unlock()
+	return nil, nil
 }
 
 // smallReader gives odd pieces, as a network does.

@@ -16,9 +16,13 @@ const (
 	minBits = 1024
 	// weakBits is what RFC 8301 §3.2 wants of signers.
 	weakBits = 2048
-	// maxBits bounds the time of one check. RFC 8301 §3.2 asks for 4096.
-	maxBits = 8192
+	// maxBits bounds the time of one check; RFC 8301 §3.2 asks for no more.
+	maxBits = 4096
 )
+
+// maxExponent bounds the time of one check as well: it has two steps for each
+// bit of the exponent. Package x509 refuses those above 1<<31-1 already.
+const maxExponent = 1<<32 - 1
 
 // key is a public key record (RFC 6376 §3.6.1).
 type key struct {
@@ -102,6 +106,8 @@ func (k *key) decode(p string) string {
 			return "key is too short"
 		case k.bits > maxBits:
 			return "key is too long"
+		case pub.E < 3 || pub.E%2 == 0 || int64(pub.E) > maxExponent:
+			return "key has a bad exponent"
 		}
 		return ""
 	}

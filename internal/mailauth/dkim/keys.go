@@ -13,11 +13,21 @@ import (
 
 // maxRecords bounds the key records that are tried at one name, maxSpare those
 // behind the first of all names of one message: a message with 8 signatures and
-// 50 sets could else cost 432 operations with keys of 8192 bits, over a second.
+// 50 sets could else cost 432 operations with keys of 4096 bits.
 const (
 	maxRecords = 4
 	maxSpare   = 16
 )
+
+// MaxKeys bounds the names that are asked for one message. A chain of 50 sets,
+// each with two keys of its own, would else be 100 questions; real ones have two
+// or three. The keys of DKIM signatures are asked for first and always fit.
+const MaxKeys = 32
+
+// chainAtOnce bounds the questions for keys of ARC fields that are under way
+// together. Those of the 8 DKIM signatures never wait: a key that is not asked
+// for in time is a temperror, which a stranger must not be able to bring about.
+const chainAtOnce = 4
 
 // maxName is the length of a name in DNS (RFC 1035 §2.3.4), as text.
 const maxName = 253
@@ -30,11 +40,17 @@ type txtResolver interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 }
 
+// recaller is a txtResolver that can tell what it knows without a wait.
+type recaller interface {
+	RecallTXT(name string) (records []string, known bool)
+}
+
 // Keys looks up the keys of one message, each name once and all at the same
 // time. It belongs to one goroutine.
 type Keys struct {
 	res   txtResolver
 	names map[string]*records
+	chain chan struct{} // one for each question of chainAtOnce
 	wg    sync.WaitGroup
 	spare int // records behind the first that were tried
 }
@@ -51,7 +67,7 @@ type records struct {
 
 // NewKeys returns Keys that ask res.
 func NewKeys(res txtResolver) *Keys {
-	return &Keys{res: res, names: make(map[string]*records)}
+	return &Keys{res: res, names: make(map[string]*records), chain: make(chan struct{}, chainAtOnce)}
 }
 
 // Wait returns when no lookup is under way. Lookups end with the context of
@@ -78,14 +94,21 @@ func (p *panicError) Error() string { return fmt.Sprintf("key lookup panicked: %
 // Names returns how many names were asked for.
 func (k *Keys) Names() int { return len(k.names) }
 
-// Fetch begins to look up the key of s, and does not wait.
+// Fetch begins to look up the key of s, and does not wait. Beyond MaxKeys names
+// it does nothing.
 func (k *Keys) Fetch(ctx context.Context, s *Signature) {
 	name := s.KeyName()
-	if s.Bad != "" || len(name) > maxName || k.names[name] != nil {
+	if s.Bad != "" || len(name) > maxName || k.names[name] != nil || len(k.names) == MaxKeys {
 		return
 	}
 	r := &records{done: make(chan struct{})}
 	k.names[name] = r
+	if known, ok := k.res.(recaller); ok {
+		if r.txt, ok = known.RecallTXT(name); ok {
+			close(r.done)
+			return
+		}
+	}
 	k.wg.Go(func() {
 		defer close(r.done)
 		defer func() {
@@ -93,7 +116,17 @@ func (k *Keys) Fetch(ctx context.Context, s *Signature) {
 				r.err = &panicError{v}
 			}
 		}()
-		r.txt, r.err = k.res.LookupTXT(ctx, name)
+		if s.Kind == DKIM {
+			r.txt, r.err = k.res.LookupTXT(ctx, name)
+			return
+		}
+		select {
+		case k.chain <- struct{}{}:
+			defer func() { <-k.chain }()
+			r.txt, r.err = k.res.LookupTXT(ctx, name)
+		case <-ctx.Done():
+			r.err = ctx.Err()
+		}
 	})
 }
 
@@ -110,7 +143,10 @@ type verdict struct {
 // best verdict counts.
 func (k *Keys) check(s *Signature, digest func() [sha256.Size]byte) verdict {
 	r := k.names[s.KeyName()]
-	if r == nil {
+	switch {
+	case r == nil && len(k.names) == MaxKeys:
+		return verdict{result: authres.PermError, reason: "too many keys in one message"}
+	case r == nil:
 		return verdict{result: authres.PermError, reason: "no key"}
 	}
 	<-r.done

@@ -3,7 +3,12 @@ package dkim
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
+	"encoding/asn1"
+	"encoding/base64"
 	"fmt"
+	"math/big"
+	"math/bits"
 	"strings"
 	"testing"
 
@@ -67,14 +72,14 @@ func FuzzParseTags(f *testing.F) {
 }
 
 func TestParseKey(t *testing.T) {
-	rsa, ed := testKey(t, "rsa"), testKey(t, "ed25519")
-	p := rsa.record[strings.Index(rsa.record, "p="):]
+	full, ed := testKey(t, "rsa"), testKey(t, "ed25519")
+	p := full.record[strings.Index(full.record, "p="):]
 	short := "p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBALgSoqXVSEmfcIsOzw7oRuCCOwsmtX/SJnTWxYyj2leFxfS/AVJ+dYfY+hXqMsT7l+MZvvh/R1WzN4MO/kI/7XsCAwEAAQ=="
 	for _, tc := range []struct {
 		name, txt, bad  string
 		testing, strict bool
 	}{
-		{"as we print it", rsa.record, "", false, false},
+		{"as we print it", full.record, "", false, false},
 		{"p= alone", p, "", false, false},
 		{"blanks and tabs in p=", p[:40] + " \t " + p[40:], "", false, false},
 		{"Ed25519", ed.record, "", false, false},
@@ -98,11 +103,53 @@ func TestParseKey(t *testing.T) {
 		{"services", "s=chat:email; " + p, "", false, false},
 		{"any service", "s=*; " + p, "", false, false},
 		{"512 bits", short, "key is too short", false, false},
+		{"4096 bits", rsaRecord(t, 4096, 65537), "", false, false},
+		{"4097 bits", rsaRecord(t, 4097, 65537), "key is too long", false, false},
+		{"65536 bits", rsaRecord(t, 65536, 65537), "key is too long", false, false},
+		{"exponent 3", rsaRecord(t, 2048, 3), "", false, false},
+		{"largest exponent", rsaRecord(t, 2048, 1<<31-1), "", false, false},
+		{"exponent 1", rsaRecord(t, 2048, 1), "key has a bad exponent", false, false},
+		{"exponent 2", rsaRecord(t, 2048, 2), "key has a bad exponent", false, false},
+		{"even exponent", rsaRecord(t, 2048, 65536), "key has a bad exponent", false, false},
+		{"exponent of 32 bits", rsaRecord(t, 2048, 1<<32-1), "malformed key", false, false},
+		{"exponent of 33 bits", rsaRecord(t, 2048, 1<<32+1), "malformed key", false, false},
+		{"negative exponent", rsaRecord(t, 2048, -3), "malformed key", false, false},
 		{"g= is of the past", "g=nobody; " + p, "", false, false},
 	} {
 		k, bad := parseKey(tc.txt)
 		if bad != tc.bad || k.testing != tc.testing || k.strict != tc.strict {
 			t.Errorf("%s: parseKey(%q) = %q, testing %v, strict %v, want %q, %v, %v", tc.name, tc.txt, bad, k.testing, k.strict, tc.bad, tc.testing, tc.strict)
+		}
+	}
+}
+
+// rsaRecord is a record of an RSA key of that size, in the form of PKCS #1.
+func rsaRecord(t testing.TB, bits int, exponent int64) string {
+	t.Helper()
+	n := new(big.Int).SetBit(big.NewInt(1), bits-1, 1)
+	der, err := asn1.Marshal(struct{ N, E *big.Int }{n, big.NewInt(exponent)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "p=" + base64.StdEncoding.EncodeToString(der)
+}
+
+// TestVerifyIsBounded: the slowest key that is taken costs 62 multiplications of
+// 4096 bits; what is longer costs none.
+func TestVerifyIsBounded(t *testing.T) {
+	for _, tc := range []struct {
+		bits     int
+		exponent int64
+		most     int
+	}{{4096, 1<<31 - 1, 62}, {4096, 65537, 19}, {8192, 65537, 0}, {4096, 1<<32 + 1, 0}} {
+		k, bad := parseKey(rsaRecord(t, tc.bits, tc.exponent))
+		steps := 0
+		if bad == "" {
+			e := uint64(k.public.(*rsa.PublicKey).E)
+			steps = bits.Len64(e) + bits.OnesCount64(e)
+		}
+		if steps != tc.most {
+			t.Errorf("%d bits, exponent %d: %d multiplications (%s), want %d", tc.bits, tc.exponent, steps, bad, tc.most)
 		}
 	}
 }
@@ -114,6 +161,9 @@ func FuzzParseKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, txt string) {
 		k, bad := parseKey(txt)
 		usable := k.public != nil && k.bits <= maxBits && (k.typ != "rsa" || k.bits >= minBits)
+		if pub, ok := k.public.(*rsa.PublicKey); ok {
+			usable = usable && pub.E >= 3 && pub.E%2 == 1
+		}
 		if (bad == "") != usable {
 			t.Fatalf("parseKey(%q) = %+v, %q", txt, k, bad)
 		}

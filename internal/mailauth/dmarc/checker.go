@@ -40,14 +40,20 @@ type Evaluation struct {
 // Begin asks what has to be known about from whatever SPF and DKIM find out,
 // so that it can go on beside them.
 func (c *Checker) Begin(ctx context.Context, from From) *Evaluation {
+	return c.Recall(ctx, c.res, from)
+}
+
+// Recall is Begin, but asks known: when that has all answers, Begin need not be
+// called.
+func (c *Checker) Recall(ctx context.Context, known resolver, from From) *Evaluation {
 	e := &Evaluation{c: c, from: from}
-	e.run(ctx, Input{From: from, Early: true})
+	e.run(ctx, known, Input{From: from, Early: true})
 	return e
 }
 
 // Finish asks the rest and returns the result.
 func (e *Evaluation) Finish(ctx context.Context, ids Identifiers) Result {
-	return e.run(ctx, Input{From: e.from, Identifiers: ids})
+	return e.run(ctx, e.c.res, Input{From: e.from, Identifiers: ids})
 }
 
 // Check is Begin and Finish.
@@ -63,23 +69,23 @@ func (c *Checker) Policy(ctx context.Context, domain string) (Result, error) {
 		return Result{}, fmt.Errorf("%q is not a domain", domain)
 	}
 	e := &Evaluation{c: c}
-	return e.run(ctx, Input{From: From{Domains: []string{d}}, Org: true}), nil
+	return e.run(ctx, c.res, Input{From: From{Domains: []string{d}}, Org: true}), nil
 }
 
 // run asks until Decide needs no more. It ends: Decide never needs the same
 // answer twice, and its walks are bounded.
-func (e *Evaluation) run(ctx context.Context, in Input) Result {
+func (e *Evaluation) run(ctx context.Context, res resolver, in Input) Result {
 	for {
 		r, q := Decide(e.c.mode, in, e.facts)
 		if q == nil {
 			return r
 		}
 		if q.Exists {
-			ok, err := e.c.res.Exists(ctx, q.Name)
+			ok, err := res.Exists(ctx, q.Name)
 			e.facts = append(e.facts, ExistsAnswer(q.Name, ok, err))
 			continue
 		}
-		txt, err := e.c.res.LookupTXT(ctx, prefix+q.Name)
+		txt, err := res.LookupTXT(ctx, prefix+q.Name)
 		e.facts = append(e.facts, RecordAnswer(q.Name, txt, err))
 	}
 }

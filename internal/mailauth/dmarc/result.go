@@ -76,6 +76,16 @@ func (r Result) Action() Policy {
 	return None
 }
 
+// Open returns the policy that would hold if no more identifiers turned out to
+// vouch for the message: where DNS did not answer for now, what the domain asks
+// for, else None. RFC 9989 §5.3.6 does not let it be applied yet.
+func (r Result) Open() Policy {
+	if r.Result == authres.TempError && r.Applied.Effective != "" {
+		return r.Applied.Effective
+	}
+	return None
+}
+
 // badness orders results: the worst of several domains counts.
 func (r Result) badness() int {
 	switch r.Result {
@@ -85,7 +95,7 @@ func (r Result) badness() int {
 		}
 		return 2
 	case authres.TempError:
-		return 3
+		return 3 + r.Applied.Effective.rank()
 	case authres.None:
 		return 1
 	}
