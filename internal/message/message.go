@@ -1,15 +1,28 @@
 // Package message gives rules the decoded text of a message: subject, author,
-// text and HTML, links, the names of attachments.
+// text and HTML, links, words, and what a look into attachments tells.
 //
-// What the raw scanner (package rawmsg) found decides what is decoded. Only of
-// a message inside its limits do text parts go to enmime for their transfer
-// encoding, one by one, behind a header that we write, cut to MaxText in all
-// and with everything that is not base64 taken out of base64: so no input
-// makes the library slow or large. Of any other message there is what needs no
-// decoding, and the result says so.
+// What the raw scanner (package rawmsg) found decides what is decoded. Of a
+// message outside its limits there is what needs no decoding, and the result
+// says so. Text parts are cut to MaxText in all, attachments to the first and
+// last 48 KB of each and 512 KB together, so that no input makes this slow or
+// large; Work counts steps for tests of that.
 //
-// Limits: text inside an attached message (message/rfc822) is not decoded, and
-// attachments are told by name, type and size only.
+// Who does what: base64 and quoted-printable that keep to RFC 2045 are decoded
+// here, with the standard library and in one pass; what breaks its encoding
+// goes to enmime behind a header that we write, because enmime knows how mail
+// programs forgive (and was four fifths of the time when all text went through
+// it: a message of 36 KB took 0.27 ms with links and visible text alone, and
+// takes 0.21 ms with hidden text, words, phrases and attachments). Character
+// sets are package header's. HTML is cut into tokens by x/net/html; tags are
+// read here from the token, whose own reader copies each attribute, and a stack
+// of open elements with the style that hides text is kept beside it.
+//
+// Limits: text inside an attached message (message/rfc822) is not decoded. Of
+// style sheets the rules with simple selectors count (a class, an element, an
+// identifier), not those of @media, and not those that follow the text. Of
+// archives names are read where a zip file's directory lies within the tail;
+// of RAR and 7z the marks of encryption in the first bytes. Streams of PDF and
+// Office are not inflated. Words are read up to MaxWords of text and of HTML.
 package message
 
 import (
@@ -39,39 +52,34 @@ type Message struct {
 	// Text has the text parts that are not HTML, HTML the source of those that
 	// are. Attachments are in neither.
 	Text, HTML []string
+	// Parts tells about the text parts, in the order of the message.
+	Parts []TextPart
 	// Visible is what a reader sees of HTML: its text without tags, style and
 	// script, white space made single blanks.
 	Visible string
 	// Images counts the images of HTML.
 	Images int
-	// Links are those of HTML and those that stand in Text.
+	// Page tells what HTML hides and asks for.
+	Page Page
+	// Links are those of HTML and those that stand in text.
 	Links []Link
+	// Addresses of mail stand in the text or in its links, each once, as
+	// LocalPart@Domain with the domain in lower case.
+	Addresses []string
+	// Words tells about the words of subject and text.
+	Words Words
 	// Attachments are the parts with a file name, or marked as an attachment,
 	// or of a type that is neither text nor a container.
 	Attachments []Attachment
 	// Partly says that some text was not decoded, Reasons why.
 	Partly  bool
 	Reasons []string
-	// Decoded counts the bytes that were given to the MIME library.
+	// Decoded counts the raw bytes whose transfer encoding was undone.
 	Decoded int
-}
-
-// Link is a reference to somewhere else.
-type Link struct {
-	// URL is as typed, without white space around it.
-	URL string
-	// Text is what a reader sees of it, "" in plain text.
-	Text string
-}
-
-// Attachment is what there is to know of an attachment without decoding it.
-type Attachment struct {
-	// Name is the file name, decoded, "" for none.
-	Name string
-	// Type is "type/subtype" in lower case.
-	Type string
-	// Size is that of the decoded content, about.
-	Size int64
+	// Facts are what a look at every byte tells of the raw message.
+	Facts rawmsg.Facts
+	// Work counts steps, so that a test can tell linear time without a watch.
+	Work int
 }
 
 // Decode returns what m holds for rules. It takes time and memory linear in
@@ -90,8 +98,10 @@ func Decode(m *rawmsg.Message) *Message {
 	}
 	d.Visible = strings.Join(visible, " ")
 	for _, t := range d.Text {
-		d.plainLinks(t)
+		d.findLinks(t)
 	}
+	d.words(m)
+	d.Facts = m.Facts(rawmsg.Default())
 	return d
 }
 
@@ -140,23 +150,9 @@ func (d *Message) parts(t *texts, p *rawmsg.Part, attached bool) {
 			d.text(t, p)
 		}
 	case nested || len(p.Children) == 0:
-		d.attachment(p)
+		d.attachment(t, p, attached)
 	}
 	for _, c := range p.Children {
 		d.parts(t, c, attached || nested)
 	}
 }
-
-func (d *Message) attachment(p *rawmsg.Part) {
-	if p.Type == "multipart" && p.Filename == "" {
-		return
-	}
-	size := int64(p.Body.Len())
-	if p.Encoding == "base64" {
-		size = size / 4 * 3
-	}
-	d.Attachments = append(d.Attachments, Attachment{Name: p.Filename, Type: p.Type + "/" + p.Subtype, Size: size})
-}
-
-// collapse returns s with each run of white space made one blank.
-func collapse(s string) string { return strings.Join(strings.Fields(s), " ") }
