@@ -16,7 +16,7 @@ E2E     := ./internal/e2e/...
 export GOFLAGS ?= -mod=readonly
 
 .DEFAULT_GOAL := check
-.PHONY: check test lint layers unit e2e demo build fuzz bench conformance generate install deps
+.PHONY: check test lint layers unit e2e demo build fuzz bench conformance eval eval-compare rules-report generate install deps
 
 check: lint layers unit
 
@@ -73,6 +73,19 @@ fuzz:
 # counts is the ratio (docs/benchmarks.md).
 bench:
 	@$(GO) run ./internal/e2e/cmd/bench -go $(GO)
+
+# The tables of docs/accuracy.md, without network and seed; UPDATE=1 writes them
+# into the page.
+CORPORA  ?= ../shared/data/corpora
+MASK     ?= $(CORPORA)/../split/mask-headers.txt
+eval:
+	@$(GO) run ./internal/eval/cmd/accuracy -data $(CORPORA)/.. $(if $(filter 1,$(UPDATE)),-update docs/accuracy.md)
+
+# What each rule hits in the corpora, and its weight: docs/rules.md and the
+# weights that are compiled in.
+rules-report:
+	$(GO) run ./internal/scan/cmd/fit -corpora $(CORPORA) -mask $(MASK) \
+		-weights internal/scan/weights_fitted.go -report docs/rules.md
 
 # A line a public suite, "name: passed/total", and one for each case that does
 # not pass, with its reason.

@@ -31,6 +31,12 @@ type writer interface {
 	Deliver(ctx context.Context, m maildir.Message) (maildir.Stored, error)
 }
 
+// filings is told where a file of a mailbox came from, so that the learner does
+// not take our filing for a user's. It never blocks.
+type filings interface {
+	NoteFiled(base string, junk bool)
+}
+
 // recorder takes journal records and never blocks.
 type recorder interface{ Record(journal.Record) }
 

@@ -23,6 +23,8 @@ type Deps struct {
 	Verdicts verdicts
 	Journal  recorder
 	Meter    meter
+	// Filed is told of every file; nil for nobody.
+	Filed filings
 }
 
 // Server delivers mail. Its methods are safe for concurrent use.
@@ -31,6 +33,7 @@ type Server struct {
 	verdicts verdicts
 	journal  recorder
 	meter    meter
+	filed    filings
 	log      *slog.Logger
 
 	snap atomic.Pointer[snapshot]
@@ -53,7 +56,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		return nil, errors.New("lmtpd: a part is missing")
 	}
 	s := &Server{
-		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, log: log,
+		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, filed: deps.Filed, log: log,
 		conns: make(map[*conn]struct{}),
 	}
 	return s, s.Reconfigure(cfg)

@@ -40,7 +40,11 @@ func (s *Server) transact(ctx context.Context, k *session, a *answers) error {
 	a.note(f, places)
 	top = s.top(ctx, k, f)
 	k.deliverAll(ctx, a, func(ctx context.Context, i int) (maildir.Stored, error) {
-		return k.snap.mail.Deliver(ctx, maildir.Message{To: k.rcpts[i].user.Addr, Folder: places[i].folder, Header: top, Body: buf.Reader()})
+		st, err := k.snap.mail.Deliver(ctx, maildir.Message{To: k.rcpts[i].user.Addr, Folder: places[i].folder, Header: top, Body: buf.Reader()})
+		if err == nil && s.filed != nil && !st.IsZero() {
+			s.filed.NoteFiled(st.Name(), st.Folder() == maildir.Junk)
+		}
+		return st, err
 	})
 	return nil
 }

@@ -15,22 +15,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
 	"github.com/emersion/go-msgauth/dkim"
 
-	"github.com/gatepost/gatepost/internal/delivery"
 	"github.com/gatepost/gatepost/internal/dnstest"
-	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
-	"github.com/gatepost/gatepost/internal/metric"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
-	"github.com/gatepost/gatepost/internal/state"
 )
 
 // The benchmarks run one SMTP session with one message over a Unix socket, as
@@ -48,7 +43,14 @@ func BenchmarkMilter36KB(b *testing.B) { benchDaemon(b, averageMail(), nil, scan
 // whose DNS is in the cache: with the rules, and without them, as OpenDKIM and
 // OpenDMARC do it.
 func BenchmarkMilter36KBAuth(b *testing.B) {
-	msg := averageMail()
+	c, msg := signedAuth(b, averageMail())
+	for name, rules := range map[string]rules{"rules": scan.Scan, "alone": nil} {
+		b.Run(name, func(b *testing.B) { benchDaemon(b, msg, wantPass{b, c}, rules) })
+	}
+}
+
+// signedAuth returns msg with a good signature, and what checks it.
+func signedAuth(b *testing.B, msg mail) (*mailauth.Checker, mail) {
 	zone := dnstest.NewZone()
 	zone.MustAdd("example.net. IN TXT \"v=spf1 include:b.example.net -all\"\nb.example.net. IN TXT \"v=spf1 ip4:198.51.100.0/24 ip4:192.0.2.0/24 ~all\"\n" +
 		"mail.example.net. IN TXT \"v=spf1 a -all\"\nmail.example.net. IN A 192.0.2.7\n_dmarc.example.net. IN TXT \"v=DMARC1; p=reject\"")
@@ -68,9 +70,7 @@ func BenchmarkMilter36KBAuth(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, rules := range map[string]rules{"rules": scan.Scan, "alone": nil} {
-		b.Run(name, func(b *testing.B) { benchDaemon(b, msg, wantPass{b, c}, rules) })
-	}
+	return c, msg
 }
 
 // rules are scan.Scan, or nil.
@@ -101,7 +101,7 @@ func signAverage(b *testing.B, zone *dnstest.Zone, msg *mail) {
 		b.Fatal(err)
 	}
 	zone.AddTXT("s1._domainkey.example.net", "v=DKIM1; p="+base64.StdEncoding.EncodeToString(der))
-	msg.Header = slices.DeleteFunc(msg.Header, func(h string) bool { return strings.HasPrefix(h, "DKIM-Signature:") })
+	msg.Header = slices.DeleteFunc(slices.Clone(msg.Header), func(h string) bool { return strings.HasPrefix(h, "DKIM-Signature:") })
 	text := strings.ReplaceAll(strings.Join(msg.Header, "\r\n"), "\r\n\t", "\n\t")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\n", "\r\n") + "\r\n\r\n" + msg.Body
 	var signed strings.Builder
@@ -119,21 +119,7 @@ func signAverage(b *testing.B, zone *dnstest.Zone, msg *mail) {
 func BenchmarkMilterBareServer(b *testing.B) {
 	for name, msg := range map[string]mail{"null": nullMail(), "36KB": averageMail()} {
 		b.Run(name, func(b *testing.B) {
-			ln := listenUnix(b)
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			defer func() { _ = ln.Close() }()
-			cfg := Default()
-			wg.Go(func() {
-				for {
-					c, err := ln.Accept()
-					if err != nil {
-						return
-					}
-					wg.Go(func() { bareServe(newGuard(c, cfg.IdleTimeout.Std(), cfg.FrameTimeout.Std())) })
-				}
-			})
-			benchSessions(b, ln.Addr().String(), msg)
+			benchSessions(b, serveBare(b), msg)
 		})
 	}
 }
@@ -204,29 +190,7 @@ func listenUnix(b *testing.B) net.Listener {
 // benchDaemon has everything on that needs no network: rules, delivery
 // verdict, journal, metrics.
 func benchDaemon(b *testing.B, msg mail, auth authChecker, rules rules) {
-	ctx, cancel := context.WithCancel(context.Background())
-	st, err := state.OpenSQLite(ctx, filepath.Join(b.TempDir(), "state.db"), quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	j, err := journal.Open(ctx, filepath.Join(b.TempDir(), "journal.db"), journal.Default(), quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	cfg := testConfig()
-	cfg.Scan = scan.Default()
-	s, err := New(cfg, Deps{Auth: auth, Scan: rules, Verdicts: delivery.New(st), Journal: j, Meter: metric.New("bench")}, quiet())
-	if err != nil {
-		b.Fatal(err)
-	}
-	ln := listenUnix(b)
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln, scan.Inbound) }()
-	benchSessions(b, ln.Addr().String(), msg)
-	cancel()
-	if err := errors.Join(<-done, j.Close(), st.Close()); err != nil {
-		b.Error(err)
-	}
+	benchSessions(b, serveDaemon(b, auth, rules), msg)
 }
 
 func benchSessions(b *testing.B, addr string, msg mail) {

@@ -51,6 +51,11 @@ type Config struct {
 	// RFC 9989 §7.4 forbids: mailing lists break it for honest senders.
 	DMARCRejectAlone bool `yaml:"dmarc_reject_alone"`
 
+	// ReceivedSPF also writes Received-SPF (RFC 7208 §9.1), for programs that do
+	// not read Authentication-Results. Those of others are taken off then: who
+	// reads the field cannot tell who wrote it.
+	ReceivedSPF bool `yaml:"received_spf"`
+
 	// ARCSeal is the domain whose key seals mail from outside that is let in
 	// (RFC 8617); "" seals nothing.
 	ARCSeal string `yaml:"arc_seal"`

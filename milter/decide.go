@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
@@ -20,6 +21,7 @@ import (
 // The replies at the end of a message, besides reply.Broken and reply.DiskFull.
 var (
 	replySpam      = reply.Must(554, "7.1", "message refused as spam")
+	replyKept      = reply.Must(554, "7.1", "message refused, an administrator has to see to it")
 	replyLater     = reply.Must(451, "7.1", "please try again later")
 	replyBigHeader = reply.Must(552, "3.4", "message header too long")
 	replyForged    = reply.Must(554, "6.0", "message header has too many fields that only this host may add")
@@ -76,6 +78,8 @@ type facts struct {
 	Policy policy
 	// Scan is nil when the message was not scored.
 	Scan *scan.Result
+	// Case is what was gathered for it, nil for nothing.
+	Case *evidence.Case
 
 	// Signatures are values of DKIM-Signature in the order in which they are
 	// to stand, Signers the names of their keys. Unsigned is the one reason why there is none. SignFault is why
@@ -93,12 +97,28 @@ type facts struct {
 
 	Forged, Private []fieldRef
 	MessageID       string
+
+	// NoQuarantine is why the message cannot be put into quarantine, "" when it
+	// can.
+	NoQuarantine string
 }
 
-// decision is the verdict. Reply is the zero Reply when the message is let in.
+// decision is the verdict. Reply is the zero Reply when the message is taken
+// from the peer: into the queue, or with Keep into our quarantine.
 type decision struct {
 	Verdict verdict.Verdict
 	Reply   reply.Reply
+	// Keep says that the message goes into quarantine and not to anybody,
+	// Discard that a rule wants that nobody ever gets it.
+	Keep, Discard bool
+}
+
+// word is the verdict as the journal and the metrics have it.
+func (d decision) word() string {
+	if d.Discard {
+		return "discard"
+	}
+	return d.Verdict.String()
 }
 
 // decide returns what to do with the message. It knows neither more nor less
@@ -106,7 +126,7 @@ type decision struct {
 func decide(f facts) decision {
 	switch {
 	case !f.Refusal.IsZero():
-		return decision{verdict.Reject, f.Refusal}
+		return decision{Verdict: verdict.Reject, Reply: f.Refusal}
 	case f.Fault != nil:
 		return deferFor(f.Fault)
 	}
@@ -124,12 +144,12 @@ func decide(f facts) decision {
 	case verdict.Defer:
 		d.Reply = replyLater
 		return d
-	case verdict.Quarantine:
-		d.Verdict = verdict.Mark
 	}
 	switch v := f.Policy.verdict(f.Scan); v {
 	case verdict.Reject:
-		return decision{v, replyPolicy}
+		return decision{Verdict: v, Reply: replyPolicy}
+	case verdict.Defer:
+		return decision{Verdict: v, Reply: replyPolicyLater}
 	default:
 		d.Verdict = max(d.Verdict, v)
 	}
@@ -137,7 +157,7 @@ func decide(f facts) decision {
 	if f.SignFault != nil && !f.NullSender {
 		return deferFor(f.SignFault)
 	}
-	return d
+	return putAside(f, d)
 }
 
 // deferFor returns the decision after a fault of ours: the sender tries again,
@@ -147,7 +167,7 @@ func deferFor(err error) decision {
 	if r.Code()/100 != 4 {
 		r = reply.Broken
 	}
-	return decision{verdict.Defer, r}
+	return decision{Verdict: verdict.Defer, Reply: r}
 }
 
 // author returns the one mailbox in the header From, or why there is none. With
@@ -236,6 +256,11 @@ func edits(cfg *Config, f facts, d decision) ([]edit, error) {
 			return nil, err
 		}
 		es = append(es, edit{Op: respInsertHeader, Index: 1, Name: "Authentication-Results", Value: ar})
+		spf, err := receivedSPF(cfg, f.Auth)
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, spf...)
 		for _, h := range slices.Backward(f.Seal) {
 			es = append(es, edit{Op: respInsertHeader, Index: 1, Name: h.Name, Value: h.Value})
 		}

@@ -1,9 +1,11 @@
 package milter
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 )
 
@@ -23,8 +25,9 @@ type fieldRef struct {
 
 // fieldIndex finds the fields that must go, while the header passes by.
 type fieldIndex struct {
-	authservID string
-	private    []string
+	authservID  string
+	receivedSPF bool // Received-SPF is ours alone
+	private     []string
 
 	counts map[string]int
 	// Forged are fields that only this host may add.
@@ -41,7 +44,7 @@ func (x *fieldIndex) add(name string, value []byte, start, end int64) {
 	list := &x.Forged
 	isAR := strings.EqualFold(name, "Authentication-Results")
 	switch {
-	case forgedName(name), isAR:
+	case forgedName(name), isAR, x.receivedSPF && strings.EqualFold(name, receivedSPFName):
 	case containsFold(x.private, name):
 		list = &x.Private
 	default:
@@ -60,6 +63,38 @@ func (x *fieldIndex) add(name string, value []byte, start, end int64) {
 		return
 	}
 	*list = append(*list, fieldRef{Name: name, Index: x.counts[key], Start: start, End: end})
+}
+
+const receivedSPFName = "Received-SPF"
+
+// receivedSPF returns our Received-SPF (RFC 7208 §9.1) about the identity that
+// SPF speaks for, none where the settings want none or SPF was not asked. What a
+// stranger typed that the field cannot carry is left out.
+func receivedSPF(cfg *Config, r mailauth.Results) ([]edit, error) {
+	m := r.SPF.MailFrom
+	if !cfg.ReceivedSPF || m.Result == "" {
+		return nil, nil
+	}
+	f := authres.ReceivedSPF{
+		Result: m.Result, ClientIP: r.IPRev.Addr, Identity: "mailfrom", EnvelopeFrom: carried(m.Sender),
+		Helo: carried(r.SPF.Helo.Domain), Receiver: cfg.AuthservID, Mechanism: carried(m.Term), Problem: carried(m.Reason),
+	}
+	if m.NullPath {
+		f.Identity, f.EnvelopeFrom = "helo", ""
+	}
+	v, err := f.Encode()
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", receivedSPFName, err)
+	}
+	return []edit{{Op: respInsertHeader, Index: 1, Name: receivedSPFName, Value: v}}, nil
+}
+
+// carried returns s where a field can carry it, else "".
+func carried(s string) string {
+	if authres.Carries(s) {
+		return s
+	}
+	return ""
 }
 
 // forgedName reports whether only this host may add a field of that name.

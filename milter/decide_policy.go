@@ -20,17 +20,24 @@ const (
 	// PolicyScores leaves it at the points of the DMARC rules.
 	PolicyScores PolicyMode = "score"
 	// PolicyEnforced marks mail that a domain wants put aside, and refuses what
-	// it wants rejected where the score agrees.
+	// it wants rejected where the score agrees. Where the DNS did not answer for
+	// what may vouch for the message, it has the sender try again.
 	PolicyEnforced PolicyMode = "enforce"
 )
 
-var replyPolicy = reply.Must(554, "7.1", "message refused by the DMARC policy of the domain in From")
+var (
+	replyPolicy      = reply.Must(554, "7.1", "message refused by the DMARC policy of the domain in From")
+	replyPolicyLater = reply.Must(451, "7.1", "the DNS did not answer for the DMARC policy of the domain in From, please try again later")
+)
 
 // policy is what the domain in From asks to do with the message, and how far
 // that goes.
 type policy struct {
 	// Asked is empty where policies are not enforced.
 	Asked dmarc.Policy
+	// Open is what would be asked if what the DNS did not answer for now vouched
+	// for nobody (RFC 9989 §5.3.6); empty like Asked.
+	Open dmarc.Policy
 	// Alone says that p=reject refuses whatever the score is.
 	Alone bool
 	// Agree is the score, without what the DMARC rules add, from which on p=reject
@@ -43,7 +50,7 @@ func policyOf(cfg *Config, r mailauth.Results) policy {
 	if cfg.DMARC != PolicyEnforced {
 		return policy{}
 	}
-	return policy{Asked: r.Policy(), Alone: cfg.DMARCRejectAlone, Agree: cfg.Scan.Mark}
+	return policy{Asked: r.Policy(), Open: r.OpenPolicy(), Alone: cfg.DMARCRejectAlone, Agree: cfg.Scan.Mark}
 }
 
 // verdict returns the mildest verdict that does what is asked; s is nil where
@@ -54,6 +61,8 @@ func (p policy) verdict(s *scan.Result) verdict.Verdict {
 		return verdict.Reject
 	case p.Asked == dmarc.Reject, p.Asked == dmarc.Quarantine:
 		return verdict.Mark
+	case p.Open == dmarc.Reject, p.Open == dmarc.Quarantine:
+		return verdict.Defer
 	}
 	return verdict.Accept
 }
@@ -74,9 +83,12 @@ func withoutPolicy(s *scan.Result) float64 {
 
 // disposition tells the policy that holds, where it stands, what became of the
 // message, and why that is not what was asked (RFC 9990 §3.1.1); "" for a result
-// without a policy.
+// without a policy. A policy that cannot be applied yet is told as well.
 func disposition(r mailauth.Results, v verdict.Verdict) string {
 	d := r.DMARC
+	if p := r.OpenPolicy(); p != dmarc.None {
+		return fmt.Sprintf("%s if nothing vouches, by %s=%s of %s", p, d.Applied.Tag, d.Applied.Published, d.Applied.Domain)
+	}
 	if d.Result != authres.Pass && d.Result != authres.Fail {
 		return ""
 	}

@@ -21,9 +21,16 @@
 // Left out on purpose: refusals before the end of message, changes of body,
 // sender and recipients, SMFIR_PROGRESS (Config.MessageTimeout is below
 // Postfix's time limit), SMFIR_SKIP and recipients that Postfix refused
-// (SMFIP_RCPT_REJ). Quarantine is not built yet: that verdict marks. A message
-// of our own spool is signed only with a null reverse-path and a header From of
-// Config.LocalSenders, so that a redirect never is.
+// (SMFIP_RCPT_REJ), Postfix's own quarantine (SMFIR_QUARANTINE, its hold queue). A
+// message of our own spool is signed only with a null reverse-path and a header
+// From of Config.LocalSenders, so that a redirect never is.
+//
+// A message that is to be quarantined or discarded is kept with us (Deps.
+// Quarantine) before Postfix is told to discard it, so that it is in exactly one
+// place: when it cannot be kept the sender tries again. That is for mail from
+// outside, and for all recipients or none: a verdict that only some of them have
+// is carried out at delivery, where the worst is Junk. Submitted mail is refused
+// instead.
 //
 // With Config.ARCSeal mail from outside that is let in gets an ARC set (RFC
 // 8617) with the first active key of that domain. A chain that fails here is

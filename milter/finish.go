@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,10 +18,12 @@ import (
 )
 
 // answer is all that goes out at the end of a message. Reply is the zero Reply
-// when it is let in, with Edits.
+// when it is let in, with Edits, or when Quarantine names where it is kept: the
+// MTA then discards it.
 type answer struct {
-	Reply reply.Reply
-	Edits []edit
+	Reply      reply.Reply
+	Edits      []edit
+	Quarantine string
 }
 
 // finish gathers, decides, and tells the log, the journal and the meter. Once a
@@ -39,19 +42,26 @@ func (s *session) finish(start time.Time) answer {
 		ctx, cancel := context.WithTimeout(s.ctx, s.msg.cfg.MessageTimeout.Std())
 		defer cancel()
 		f = s.gather(ctx)
-		d = decide(f)
+		f.NoQuarantine = s.noQuarantine()
+		if d = decide(f); d.Keep {
+			if a.Quarantine, f.Fault = s.quarantine(f, d); f.Fault != nil {
+				d = deferFor(f.Fault)
+			}
+			return
+		}
 		a.Edits, d = s.plan(f, d)
 		d = s.keepVerdict(s.ctx, f, d)
 	}()
 	if s.failed {
-		d = decision{verdict.Defer, reply.Broken}
+		d = decision{Verdict: verdict.Defer, Reply: reply.Broken}
 	}
 	if a.Reply = d.Reply; !d.Reply.IsZero() {
-		a.Edits = nil
+		a.Edits, a.Quarantine = nil, ""
 	}
 	func() {
 		defer s.recover()
 		s.tell(f, d, a, start)
+		s.remember(f, d)
 	}()
 	return a
 }
@@ -84,7 +94,7 @@ func (s *session) plan(f facts, d decision) ([]edit, decision) {
 // tell writes the one line, the one record and the one count of a message.
 func (s *session) tell(f facts, d decision, a answer, start time.Time) {
 	took := time.Since(start)
-	s.srv.deps.Meter.Request("milter", d.Verdict.String(), took)
+	s.srv.deps.Meter.Request("milter", d.word(), took)
 	r := s.record(f, d, a, start, took)
 	attrs := []slog.Attr{
 		slog.String("queue_id", r.QueueID), slog.String("client_addr", addrString(r)),
@@ -113,7 +123,7 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 		ClientAddr: s.connect.Addr, ClientPort: s.connect.Port,
 		ClientName: s.clientName(), Helo: s.helo,
 		User: mac.value("{auth_authen}"), Mech: mac.value("{auth_type}"),
-		Verdict: d.Verdict.String(), Reply: d.Reply.String(), Took: took,
+		Verdict: d.word(), Reply: d.Reply.String(), Took: took,
 	}
 	add := func(key, value string) {
 		if value != "" {
@@ -141,6 +151,14 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 			add("score", "0.00, no rule matched")
 		}
 	}
+	if f.Scan != nil {
+		add("tags", strings.Join(f.Scan.Tags, ", "))
+		add("by recipient", recipientVerdicts(f.Scan.ByRcpt))
+	}
+	if d.Verdict == verdict.Mark && f.wantsQuarantine() {
+		add("not in quarantine", f.NoQuarantine)
+	}
+	add("quarantine", a.Quarantine)
 	s.tellFacts(f, a, add)
 	tellAuth(f.Auth, d.Verdict, add)
 	return r
@@ -214,6 +232,20 @@ func tellAuth(r mailauth.Results, v verdict.Verdict, add func(key, value string)
 	if w := r.Forwarder; w.Domain != "" {
 		add("forwarder", w.Domain+", by "+string(w.Method))
 	}
+}
+
+// recipientVerdicts tells whose verdict differs.
+func recipientVerdicts(by map[string]verdict.Verdict) string {
+	const shown = 5
+	var out []string
+	for i, rcpt := range slices.Sorted(maps.Keys(by)) {
+		if i == shown {
+			out = append(out, "and "+itoa(len(by)-shown)+" more")
+			break
+		}
+		out = append(out, rcpt+" "+by[rcpt].String())
+	}
+	return strings.Join(out, ", ")
 }
 
 // topRule returns the name of the line with the highest score above zero.

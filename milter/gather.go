@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -45,6 +46,12 @@ type recorder interface {
 	Record(journal.Record)
 }
 
+// gatherer finds out what is known of a message besides who sent it (package
+// evidence).
+type gatherer interface {
+	Begin(ctx context.Context, m scan.Message) *evidence.Case
+}
+
 // meter counts (package metric).
 type meter interface {
 	Request(daemon, verdict string, took time.Duration)
@@ -57,7 +64,9 @@ type Deps struct {
 	Auth authChecker
 	// Scan is scan.Scan.
 	Scan func(scan.Config, scan.Message, time.Time) scan.Result
-	Keys keyStore
+	// Evidence gathers for Scan, and remembers afterwards.
+	Evidence gatherer
+	Keys     keyStore
 	// Sign is keys.Sign: values of DKIM-Signature, folded with LF, in the order
 	// of the keys. It is needed with Keys.
 	Sign func(signers []keys.Key, msg io.Reader) ([]string, error)
@@ -65,8 +74,11 @@ type Deps struct {
 	// means that none may.
 	MaySend  func(ctx context.Context, user, as mailaddr.Address) (bool, error)
 	Verdicts verdictStore
-	Journal  recorder
-	Meter    meter
+	// Quarantine keeps messages that nobody is to have; without it they go to
+	// Junk.
+	Quarantine quarantiner
+	Journal    recorder
+	Meter      meter
 }
 
 // gather asks for everything that the decision needs.
@@ -89,13 +101,8 @@ func (s *session) gather(ctx context.Context) facts {
 	var seal keys.Key
 	if f.Origin.Direction == scan.Inbound {
 		seal, f.Unsealed = s.sealKey(ctx)
-		f.Auth = s.authenticate(ctx, raw, seal.Domain != "")
-		f.Policy = policyOf(m.cfg, f.Auth)
 	}
-	if s.srv.deps.Scan != nil && f.Origin.scored() {
-		r := s.srv.deps.Scan(m.cfg.Scan, s.scanMessage(raw, f.Auth), time.Now())
-		f.Scan = &r
-	}
+	s.judge(ctx, raw, seal.Domain != "", &f)
 	if f.Origin.signs() && decide(f).Reply.IsZero() {
 		s.sign(ctx, raw, &f)
 	}
@@ -105,8 +112,30 @@ func (s *session) gather(ctx context.Context) facts {
 	return f
 }
 
-// scanMessage is what the rules see.
-func (s *session) scanMessage(raw *rawmsg.Message, auth mailauth.Results) scan.Message {
+// judge finds out who sent the message, while the lists are asked, and scores
+// it.
+func (s *session) judge(ctx context.Context, raw *rawmsg.Message, seal bool, f *facts) {
+	m, scored := s.scanMessage(raw), s.srv.deps.Scan != nil && f.Origin.scored()
+	if scored && s.srv.deps.Evidence != nil {
+		f.Case = s.srv.deps.Evidence.Begin(ctx, m)
+	}
+	if f.Origin.Direction == scan.Inbound {
+		f.Auth = s.authenticate(ctx, raw, seal)
+		f.Policy = policyOf(s.msg.cfg, f.Auth)
+	}
+	if !scored {
+		return
+	}
+	m.Auth = f.Auth
+	if f.Case != nil {
+		m = f.Case.Message(ctx, f.Auth)
+	}
+	r := s.srv.deps.Scan(s.msg.cfg.Scan, m, time.Now())
+	f.Scan = &r
+}
+
+// scanMessage is what the rules see, without who sent it.
+func (s *session) scanMessage(raw *rawmsg.Message) scan.Message {
 	m := s.msg
 	return scan.Message{
 		Direction: m.origin.Direction,
@@ -115,7 +144,7 @@ func (s *session) scanMessage(raw *rawmsg.Message, auth mailauth.Results) scan.M
 			TLS: s.g.macros.value("{tls_version}") != "",
 		},
 		User: m.origin.User, MailFrom: m.sender(), RcptTo: m.recipients(),
-		Raw: raw, Size: m.size, Auth: auth,
+		Raw: raw, Size: m.size,
 	}
 }
 
@@ -237,6 +266,35 @@ func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, erro
 	return s.srv.deps.MaySend(ctx, user, from)
 }
 
+// byRcpt returns the verdicts for recipients that differ from that on the
+// message, which a policy may have made worse for all.
+func byRcpt(r *scan.Result, all verdict.Verdict) map[string]verdict.Verdict {
+	var out map[string]verdict.Verdict
+	for rcpt, v := range r.ByRcpt {
+		if all > r.Verdict {
+			v = max(v, all)
+		}
+		if v == all {
+			continue
+		}
+		if out == nil {
+			out = map[string]verdict.Verdict{}
+		}
+		out[rcpt] = v
+	}
+	return out
+}
+
+// remember tells the evidence what became of the message.
+func (s *session) remember(f facts, d decision) {
+	if f.Case == nil {
+		return
+	}
+	f.Case.Done(s.ctx, evidence.Outcome{
+		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, MessageID: f.MessageID, Taken: d.Reply.IsZero(), Result: f.Scan, Mark: s.msg.cfg.Scan.Mark, User: f.Origin.User,
+	})
+}
+
 // keepTimeout is for making the delivery verdict durable.
 const keepTimeout = 10 * time.Second
 
@@ -249,7 +307,7 @@ func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision
 	}
 	row := delivery.Row{QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, Verdict: d.Verdict}
 	if f.Scan != nil {
-		row.Score = f.Scan.Score
+		row.Score, row.ByRcpt = f.Scan.Score, byRcpt(f.Scan, d.Verdict)
 	}
 	// Not of MessageTimeout, which slow DNS may have used up.
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)

@@ -96,14 +96,38 @@ func (r *timedReader) Read(p []byte) (int, error) {
 	return r.conn.Read(p)
 }
 
-// newGuard returns a guard of conn.
-func newGuard(conn net.Conn, idle, frame time.Duration) *guard {
+// buffers are what a guard reads into. One connection hands them on to the next:
+// Postfix opens one for each SMTP session.
+type buffers struct {
+	in  *bufio.Reader
+	buf []byte
+}
+
+// maxKept bounds the packet buffer that is handed on.
+const maxKept = 64 << 10
+
+// newBuffers returns buffers for one connection.
+func newBuffers() *buffers { return &buffers{in: bufio.NewReaderSize(nil, 16<<10)} }
+
+// newGuard returns a guard of conn, which has b until release.
+func newGuard(conn net.Conn, b *buffers, idle, frame time.Duration) *guard {
 	src := &timedReader{conn: conn, idle: idle, frame: frame}
+	b.in.Reset(src)
 	return &guard{
 		Conn: conn, frameTimeout: frame,
-		in: bufio.NewReaderSize(src, 8<<10), src: src,
+		in: b.in, buf: b.buf, src: src,
 		done: make(chan struct{}),
 	}
+}
+
+// release gives the buffers back. Nothing of the connection may be read or
+// looked at any more.
+func (g *guard) release(b *buffers) {
+	b.in.Reset(nil)
+	if b.buf = g.buf; cap(b.buf) > maxKept {
+		b.buf = nil
+	}
+	g.in, g.buf, g.cur = nil, nil, event{}
 }
 
 // Read gives the library the bytes of the next packet that concerns it. It ends
@@ -252,6 +276,9 @@ func (g *guard) hand(e event) {
 		g.connected = true
 	case cmdEOM:
 		g.phase = 0
+	case cmdBody:
+		// The session reads it from here: the library would copy it twice.
+		e.Data = nil
 	}
 	g.packet(e.Cmd, e.Data)
 }
@@ -359,6 +386,10 @@ func (g *guard) answer(packet []byte) {
 	g.err = g.send(g.edits)
 	g.edits = g.edits[:0]
 }
+
+// edit keeps one change of the message for the final answer. The library's
+// Modifier would do the same with a buffer of its own for each.
+func (g *guard) edit(op response, data ...[]byte) { g.edits = appendFrame(g.edits, byte(op), data...) }
 
 // send writes b in one write.
 func (g *guard) send(b []byte) error {

@@ -11,7 +11,7 @@ import (
 func guarded(t *testing.T) (*guard, net.Conn) {
 	t.Helper()
 	mta, server := net.Pipe()
-	g := newGuard(server, time.Minute, time.Minute)
+	g := newGuard(server, newBuffers(), time.Minute, time.Minute)
 	t.Cleanup(func() { _, _ = mta.Close(), g.Close() })
 	return g, mta
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/reply"
@@ -28,6 +29,8 @@ type message struct {
 	rcptTo   []recipient // up to maxRcptBytes
 	rcptSize int
 	rcpts    int // all of them
+	// oddRcpt says that the path of a recipient is not kept as it was typed.
+	oddRcpt bool
 
 	fields    fieldIndex
 	buf       *spool.Buffer
@@ -56,6 +59,7 @@ func (m *message) addRcpt(args []string) {
 		return
 	}
 	path := strings.TrimSuffix(strings.TrimPrefix(args[0], "<"), ">")
+	m.oddRcpt = m.oddRcpt || !utf8.ValidString(path)
 	m.rcptTo = append(m.rcptTo, recipient{Path: strings.ToValidUTF8(path, "?"), Params: args[1:]})
 }
 

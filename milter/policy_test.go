@@ -9,6 +9,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailauth/dkim"
 	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
+	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
@@ -16,6 +17,7 @@ import (
 // asks is mail on which DMARC has this result where the policy is p.
 func asks(res authres.Result, p dmarc.Policy) mailauth.Results {
 	r := mailauth.Results{DMARCChecked: true, DMARC: dmarc.Result{Result: res, Domain: "d.example"}}
+	r.SPF.MailFrom = mailauth.SPFMailFrom{Result: authres.None, Domain: "x.example", Sender: "a@x.example"}
 	r.DMARC.Applied = dmarc.Applied{Domain: "d.example", Tag: "p", Published: p, Effective: p}
 	return r
 }
@@ -33,6 +35,17 @@ func points(own, other float64) *scan.Result {
 	if r.Score >= 6 {
 		r.Verdict = verdict.Mark
 	}
+	return r
+}
+
+// refused is a score that refuses.
+func refused() *scan.Result {
+	return &scan.Result{Lines: []verdict.Line{{Name: "SPF_FAIL", Score: 20}}, Score: 20, Verdict: verdict.Reject}
+}
+
+// withoutSPF is mail whose client is not known.
+func withoutSPF(r mailauth.Results) mailauth.Results {
+	r.SPF = mailauth.SPF{}
 	return r
 }
 
@@ -61,7 +74,16 @@ func TestPolicy(t *testing.T) {
 		{"reject alone, as set", alone, asks(authres.Fail, dmarc.Reject), points(0, 0), verdict.Reject},
 		{"reject alone, as set: quarantine", alone, asks(authres.Fail, dmarc.Quarantine), points(0, 0), verdict.Mark},
 		{"pass", alone, asks(authres.Pass, dmarc.Reject), points(0, 0), verdict.Accept},
-		{"temperror", alone, asks(authres.TempError, dmarc.Reject), points(0, 0), verdict.Accept},
+		{"temperror, score", nil, asks(authres.TempError, dmarc.Reject), points(0, 0), verdict.Accept},
+		{"temperror, reject", enforce, asks(authres.TempError, dmarc.Reject), points(0, 0), verdict.Defer},
+		{"temperror, reject alone", alone, asks(authres.TempError, dmarc.Reject), nil, verdict.Defer},
+		{"temperror, quarantine", enforce, asks(authres.TempError, dmarc.Quarantine), points(0, 0), verdict.Defer},
+		{"temperror, marked by score", enforce, asks(authres.TempError, dmarc.Reject), points(0, 7), verdict.Defer},
+		{"temperror, refused by score", enforce, asks(authres.TempError, dmarc.Reject), refused(), verdict.Reject},
+		{"temperror, none", alone, asks(authres.TempError, dmarc.None), points(0, 0), verdict.Accept},
+		{"temperror, policy not known", alone, asks(authres.TempError, ""), points(0, 0), verdict.Accept},
+		{"temperror, trusted forwarder", enforce, passedOn(asks(authres.TempError, dmarc.Reject)), points(0, 0), verdict.Accept},
+		{"temperror, client not known", enforce, withoutSPF(asks(authres.TempError, dmarc.Reject)), points(0, 0), verdict.Accept},
 		{"From is unclear", alone, asks(authres.PermError, ""), points(0, 0), verdict.Mark},
 		{"trusted forwarder", alone, passedOn(asks(authres.Fail, dmarc.Reject)), points(0, 0), verdict.Accept},
 	} {
@@ -75,12 +97,19 @@ func TestPolicy(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := decide(facts{Auth: tc.auth, Scan: tc.scan, Policy: policyOf(&cfg, tc.auth)})
-			if d.Verdict != tc.want || (d.Reply == replyPolicy) != (tc.want == verdict.Reject) {
+			want := map[verdict.Verdict]reply.Reply{verdict.Reject: replyPolicy, verdict.Defer: replyPolicyLater}[tc.want]
+			if tc.scan != nil && tc.scan.Verdict == verdict.Reject {
+				want = replySpam
+			}
+			if d.Verdict != tc.want || d.Reply != want {
 				t.Errorf("decide = %v %q, want %v", d.Verdict, d.Reply, tc.want)
 			}
 		})
 	}
 	if got := replyPolicy.String(); got != "554 5.7.1 message refused by the DMARC policy of the domain in From" {
+		t.Errorf("reply %q", got)
+	}
+	if got := replyPolicyLater.String(); got != "451 4.7.1 the DNS did not answer for the DMARC policy of the domain in From, please try again later" {
 		t.Errorf("reply %q", got)
 	}
 	cfg := testConfig()
@@ -105,6 +134,8 @@ func TestPolicyIsTold(t *testing.T) {
 		{"refused", asks(authres.Fail, dmarc.Reject), true, 'y', "fail, d.example", "reject, by p=reject of d.example; done: reject", "", "", 0},
 		{"marked", asks(authres.Fail, dmarc.Reject), false, 'a', "fail, d.example", "reject, by p=reject of d.example; done: quarantine, local_policy", "", "", verdict.Mark},
 		{"passed on", passedOn(asks(authres.Fail, dmarc.Reject)), false, 'a', "fail, d.example", "reject, by p=reject of d.example; done: none, trusted_forwarder", "pass; i=1 lists.example", "lists.example, by arc", verdict.Accept},
+		{"no answer", asks(authres.TempError, dmarc.Reject), false, 'y', "temperror, d.example", "reject if nothing vouches, by p=reject of d.example", "", "", 0},
+		{"no answer, passed on", passedOn(asks(authres.TempError, dmarc.Reject)), false, 'a', "temperror, d.example", "", "pass; i=1 lists.example", "lists.example, by arc", verdict.Accept},
 		{"pass", asks(authres.Pass, dmarc.Reject), false, 'a', "pass, d.example", "reject, by p=reject of d.example; done: pass", "", "", verdict.Accept},
 		{"no record", mailauth.Results{DMARCChecked: true, DMARC: dmarc.Result{Result: authres.None, Reason: "no record", Domain: "d.example"}}, true, 'a', "none, d.example, no record", "", "", "", verdict.Accept},
 	} {

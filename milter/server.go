@@ -27,6 +27,9 @@ type Server struct {
 	log  *slog.Logger
 	cfg  atomic.Pointer[Config]
 
+	// bufs has *buffers of connections that have ended.
+	bufs sync.Pool
+
 	mu     sync.Mutex
 	alarms map[string]bool // domains whose key failed, guarded by mu
 }
@@ -124,7 +127,12 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, direction scan.Di
 	defer s.deps.Meter.Sessions("milter", -1)
 	cfg := s.cfg.Load()
 	id := rand.Text()[:12]
-	g := newGuard(conn, cfg.IdleTimeout.Std(), cfg.FrameTimeout.Std())
+	bufs, ok := s.bufs.Get().(*buffers)
+	if !ok {
+		bufs = newBuffers()
+	}
+	defer s.bufs.Put(bufs)
+	g := newGuard(conn, bufs, cfg.IdleTimeout.Std(), cfg.FrameTimeout.Std())
 	sess := &session{
 		srv: s, g: g, listener: direction, id: id, ctx: ctx,
 		log: s.log.With(slog.String("session", id)),
@@ -135,6 +143,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, direction scan.Di
 	serveLibrary(g, sess)
 	sess.drop()
 	sess.logEnd(g.err)
+	g.release(bufs)
 }
 
 // serveLibrary lets the library serve one connection with one session object,
@@ -195,11 +204,12 @@ func (s *Server) newMessage(sess *session, mail []string, now time.Time) *messag
 		fields: fieldIndex{authservID: cfg.AuthservID},
 		keep:   int64(cfg.ScanBytes),
 	}
+	m.fields.receivedSPF = cfg.ReceivedSPF && m.origin.Direction == scan.Inbound
 	if m.origin.Direction == scan.Outbound {
 		m.fields.private = cfg.RemoveHeadersOutbound
 	}
-	// Signatures are over the whole message.
-	if s.deps.Auth != nil && m.origin.Direction == scan.Inbound || s.deps.Keys != nil && m.origin.signs() {
+	// Signatures are over the whole message, and all of it goes into quarantine.
+	if (s.deps.Auth != nil || s.deps.Quarantine != nil) && m.origin.Direction == scan.Inbound || s.deps.Keys != nil && m.origin.signs() {
 		m.keep = 1 << 62
 	}
 	m.buf = spool.New(cfg.SpoolDirectory, int64(cfg.SpoolMemory))

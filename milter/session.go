@@ -2,6 +2,7 @@ package milter
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -105,17 +106,17 @@ func (s *session) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, erro
 
 // Body judges the message. Nothing is sent before the answer is whole: the
 // guard keeps the changes until the final reply.
-func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	defer s.drop()
 	a := s.finish(time.Now())
 	if !a.Reply.IsZero() {
 		return gomilter.NewResponseStr(byte(respReplyCode), replyText(a.Reply)), nil
 	}
+	if a.Quarantine != "" {
+		return gomilter.RespDiscard, nil // it is on the disk
+	}
 	for _, e := range a.Edits {
-		// The guard takes everything: an error here cannot be.
-		if err := s.apply(m, e); err != nil {
-			return gomilter.RespTempFail, nil
-		}
+		s.apply(e)
 	}
 	return gomilter.RespAccept, nil
 }
@@ -136,16 +137,15 @@ func (s *session) drop() {
 }
 
 // apply hands one change to the guard.
-func (s *session) apply(m *gomilter.Modifier, e edit) error {
+func (s *session) apply(e edit) {
 	value := e.Value
 	if value != "" && s.g.agreed.Protocol&leadingSpace != 0 {
 		value = " " + value
 	}
-	switch e.Op {
-	case respChangeHeader:
-		return m.ChangeHeader(e.Index, e.Name, value)
-	case respInsertHeader:
-		return m.InsertHeader(e.Index, e.Name, value)
+	nul := []byte{0}
+	field := [][]byte{[]byte(e.Name), nul, []byte(value), nul}
+	if e.Op != respAddHeader {
+		field = append([][]byte{binary.BigEndian.AppendUint32(nil, uint32(e.Index))}, field...)
 	}
-	return m.AddHeader(e.Name, value)
+	s.g.edit(e.Op, field...)
 }

@@ -44,6 +44,7 @@ const (
 	respAddHeader    response = 'h' // SMFIR_ADDHEADER
 	respChangeHeader response = 'm' // SMFIR_CHGHEADER
 	respInsertHeader response = 'i' // SMFIR_INSHEADER
+	respChangeFrom   response = 'e' // SMFIR_CHGFROM
 	respAccept       response = 'a' // SMFIR_ACCEPT
 	respContinue     response = 'c' // SMFIR_CONTINUE
 	respReplyCode    response = 'y' // SMFIR_REPLYCODE
@@ -53,7 +54,7 @@ const (
 // edits reports whether r changes the message, and is thus followed by more.
 func (r response) edits() bool {
 	switch r {
-	case respAddHeader, respChangeHeader, respInsertHeader, '+', '-', 'b', 'e', 'q', '2':
+	case respAddHeader, respChangeHeader, respInsertHeader, respChangeFrom, '+', '-', 'b', 'q', '2':
 		return true
 	}
 	return false
@@ -63,6 +64,7 @@ func (r response) edits() bool {
 const (
 	actAddHeaders    uint32 = 0x1   // SMFIF_ADDHDRS
 	actChangeHeaders uint32 = 0x10  // SMFIF_CHGHDRS
+	actChangeFrom    uint32 = 0x40  // SMFIF_CHGFROM
 	actMacroList     uint32 = 0x100 // SMFIF_SETSYMLIST
 
 	noReplyHeader  uint32 = 0x80     // SMFIP_NR_HDR

@@ -13,8 +13,12 @@ import (
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/learn"
+	"github.com/gatepost/gatepost/internal/lists"
+	"github.com/gatepost/gatepost/internal/lists/maps"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/lmtpd"
@@ -51,17 +55,21 @@ type Config struct {
 	// LocalSenders are the domains that programs on this host may sign as.
 	LocalSenders []string `yaml:"local_senders"`
 
-	Log      logConfig       `yaml:"log"`
-	Journal  journal.Config  `yaml:"journal"`
-	Resolver resolver.Config `yaml:"resolver"`
-	Mailauth mailauth.Config `yaml:"mailauth"`
-	Scan     scan.Config     `yaml:"scan"`
-	Milter   milter.Config   `yaml:"milter"`
-	DKIM     keys.Config     `yaml:"dkim"`
-	Policyd  policyd.Config  `yaml:"policyd"`
-	Guard    guard.Config    `yaml:"guard"`
-	Authd    authd.Config    `yaml:"authd"`
-	Lmtpd    lmtpd.Config    `yaml:"lmtpd"`
+	Log        logConfig         `yaml:"log"`
+	Journal    journal.Config    `yaml:"journal"`
+	Resolver   resolver.Config   `yaml:"resolver"`
+	Mailauth   mailauth.Config   `yaml:"mailauth"`
+	Scan       scan.Config       `yaml:"scan"`
+	DNSLists   lists.Config      `yaml:"dns_lists"`
+	Maps       maps.Config       `yaml:"maps"`
+	Learn      learn.Config      `yaml:"learn"`
+	Quarantine quarantine.Config `yaml:"quarantine"`
+	Milter     milter.Config     `yaml:"milter"`
+	DKIM       keys.Config       `yaml:"dkim"`
+	Policyd    policyd.Config    `yaml:"policyd"`
+	Guard      guard.Config      `yaml:"guard"`
+	Authd      authd.Config      `yaml:"authd"`
+	Lmtpd      lmtpd.Config      `yaml:"lmtpd"`
 }
 
 // logConfig says what is logged, on stderr.
@@ -93,7 +101,8 @@ func (l *logLevel) UnmarshalText(b []byte) error {
 
 // Words are what somebody may look for at the root of the file.
 func (*Config) Words() map[string]string {
-	return map[string]string{"ban": "guard", "bans": "guard", "limit": "policyd.limits"}
+	return map[string]string{"ban": "guard", "bans": "guard", "limit": "policyd.limits",
+		"rbl": "dns_lists", "dnsbl": "dns_lists", "bayes": "learn", "rules": "scan.admin_rules"}
 }
 
 // Default returns the configuration that an empty file means.
@@ -116,6 +125,9 @@ func Default() Config {
 		Resolver:           resolver.Default(),
 		Mailauth:           mailauth.Default(),
 		Scan:               scan.Default(),
+		DNSLists:           lists.Default(),
+		Learn:              learn.Default(),
+		Quarantine:         quarantine.Default(),
 		Milter:             milter.Default(),
 		DKIM:               keys.Default(),
 		Policyd:            policyd.Default(),
@@ -135,7 +147,11 @@ func (c *Config) Validate() error {
 		config.Under("journal", c.Journal.Validate()),
 		config.Under("resolver", c.Resolver.Validate()),
 		config.Under("mailauth", c.Mailauth.Validate()),
-		config.Under("scan", c.Scan.Validate()),
+		c.compile(),
+		config.Under("dns_lists", c.DNSLists.Validate()),
+		config.Under("maps", c.Maps.Validate()),
+		config.Under("learn", c.Learn.Validate()),
+		config.Under("quarantine", c.Quarantine.Validate()),
 		config.Under("milter", c.Milter.Validate()),
 		config.Under("dkim", c.DKIM.Validate()),
 		config.Under("policyd", c.Policyd.Validate()),
@@ -159,6 +175,7 @@ func (c *Config) handDown() {
 	c.Milter.SpoolDirectory = spool
 	c.Milter.LocalSenders = c.LocalSenders
 	c.Milter.Scan = c.Scan
+	c.DNSLists.Reject = c.Scan.Reject
 	c.Policyd.RecipientDelimiter = c.RecipientDelimiter
 	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
 	c.Lmtpd.Hostname = c.Hostname

@@ -33,6 +33,32 @@ func TestSampleIsDefault(t *testing.T) {
 	}
 }
 
+// TestSampleExamples: what the sample shows in comments is taken when somebody
+// takes the "#" away.
+func TestSampleExamples(t *testing.T) {
+	sample, n := string(examples.Config), 0
+	uncomment := func(pattern, with string) {
+		re := regexp.MustCompile(pattern)
+		n += len(re.FindAllString(sample, -1))
+		sample = re.ReplaceAllString(sample, with)
+	}
+	uncomment(`(?m)^( *)# (- \w+: |  \w+: .*$)`, "$1$2")
+	uncomment(`(?m)^((?: *- \w+: .*\n(?: +\w+: .*\n)*)+)( *\w+:) \[\]$`, "$2\n$1")
+	uncomment(`(?m)^( *\w+:) \{\} +# ([^;\n]*)(;.*)?$`, "$1 { $2 }")
+	uncomment(`(?m)^( *\w+:) \[\] +# (\[.*\])$`, "$1 $2")
+	if n < 40 {
+		t.Errorf("only %d lines were found", n)
+	}
+	cfg := Default()
+	if err := config.Decode("gatepost.yaml", []byte(sample), &cfg); err != nil {
+		t.Fatalf("%v in\n%s", err, sample)
+	}
+	if len(cfg.Scan.AdminRules) == 0 || len(cfg.Scan.Users) == 0 || len(cfg.DNSLists.Lists) < 4 || len(cfg.Maps) == 0 ||
+		len(cfg.Policyd.Rules) == 0 || len(cfg.Milter.SubmissionNetworks) == 0 || len(cfg.Mailauth.TrustedForwarders) == 0 {
+		t.Errorf("examples were left out:\n%s", sample)
+	}
+}
+
 // normalise makes empty lists and maps nil.
 func normalise(v reflect.Value) {
 	switch v.Kind() {

@@ -15,6 +15,7 @@ import (
 	"github.com/gatepost/gatepost/examples"
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/lists/maps"
 )
 
 func newConfig(a *app) *cobra.Command {
@@ -127,6 +128,13 @@ func (f *findings) look(cfg Config) {
 	for _, w := range cfg.Policyd.Warnings() {
 		f.Warnings = append(f.Warnings, finding{Text: "policyd." + w})
 	}
+	for _, t := range cfg.DNSLists.Terms() {
+		f.Warnings = append(f.Warnings, finding{
+			Text: fmt.Sprintf("dns_lists asks %s, run by %s: free for %s", t.Preset, t.By, t.Free), Hint: "terms: " + t.URL})
+	}
+	for _, err := range config.Faults(maps.Check(cfg.Maps)) {
+		f.fault(err, "")
+	}
 	for _, dir := range []string{cfg.DataDirectory, cfg.MailRoot} {
 		f.owner(dir, cfg.MailUID, cfg.MailGID)
 	}
@@ -161,7 +169,7 @@ func (f *findings) owner(dir string, uid, gid int) {
 }
 
 // dataFiles are what Gatepost keeps below the data directory.
-var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "dkim", "dkim/*", "dkim/*/*.pem", "dkim/*/states.json"}
+var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "classifier.weights", "quarantine", "quarantine/*", "dkim", "dkim/*", "dkim/*/*.pem", "dkim/*/states.json", "dkim/*/states.json.copy"}
 
 // files looks for a file that is not the mail user's: a restored backup, or
 // sqlite3(1) as root, leaves such, and then nothing starts. One is enough: the

@@ -25,6 +25,7 @@ import (
 type daemons struct {
 	stores    *stores
 	checker   *mailauth.Checker
+	judge     *judge
 	milter    *milter.Server
 	policyd   *policyd.Server
 	socketmap *policyd.Socketmap
@@ -39,10 +40,13 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		return nil, err
 	}
 	verdicts := delivery.New(s.state)
+	if d.judge, err = newJudge(cfg, s, verdicts, log); err != nil {
+		return nil, err
+	}
 	delim := cfg.RecipientDelimiter
 	if d.milter, err = milter.New(cfg.Milter, milter.Deps{
 		Auth: d.checker,
-		Scan: scan.Scan,
+		Scan: d.judge.scan, Evidence: d.judge.evidence, Quarantine: s.quarantine,
 		Keys: s.keys,
 		Sign: s.keys.Sign,
 		MaySend: func(ctx context.Context, user, as mailaddr.Address) (bool, error) {
@@ -68,7 +72,7 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		return nil, err
 	}
 	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
-		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics,
+		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn,
 	}, log)
 	return d, err
 }
@@ -119,6 +123,14 @@ func (d *daemons) sockets(names []string) []socket {
 // reconfigure hands out a configuration that is valid, so that no daemon has a
 // reason to refuse it.
 func (d *daemons) reconfigure(next Config) error {
+	if err := d.judge.reconfigure(next); err != nil {
+		return err
+	}
+	if err := d.checker.Reconfigure(next.Mailauth); err != nil {
+		return err
+	}
+	d.stores.learn.Reconfigure(next.Learn)
+	d.stores.quarantine.Reconfigure(next.Quarantine)
 	d.milter.Reconfigure(next.Milter)
 	d.authd.Reconfigure(next.Authd)
 	return errors.Join(

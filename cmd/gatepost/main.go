@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/gatepost/gatepost/internal/lists"
+	"github.com/gatepost/gatepost/internal/lists/maps"
 )
 
 // Exit codes: done, said no or failed, misused.
@@ -98,6 +101,11 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   ban    list|add|remove        who may not log in, why and until when
   limit  show                   who has used how much of which limit
   scan   FILE...                what the filter says of a message
+  eval   --index FILE           how well the filter tells spam from ham
+  rules  [NAME]                 the rules, and what each counts
+  learn  spam|ham|undo|list|status   teach the filter, and take it back
+  lists  [check|presets]        who else is asked, and who could be
+  quarantine list|show|release|delete   what was put aside, and how to get it back
   explain ID | --client ADDR    what happened to a message or a client, and why
 
   version, completion, help
@@ -144,7 +152,9 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&app.configPath, "config", defaultConfig, "configuration file")
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
-		newDKIM(app), newAuth(app), newBan(app), newLimit(app), newScan(app), newExplain(app), newVersion())
+		newDKIM(app), newAuth(app), newBan(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
+		newLists(app, func(c Config) (lists.Config, maps.Config) { return c.DNSLists, c.Maps }),
+		newQuarantine(app), newExplain(app), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)
@@ -184,7 +194,7 @@ func misuseArgs(cmd *cobra.Command) {
 			return nil
 		}
 	}
-	if cmd.HasParent() && cmd.HasSubCommands() {
+	if cmd.HasParent() && cmd.HasSubCommands() && cmd.RunE == nil {
 		cmd.Args = nil
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/scan"
 )
 
@@ -82,14 +85,16 @@ func optionsIn(usages string) (out []string) {
 }
 
 // leaves returns the commands that do something, with what the manual has to
-// say of them.
+// say of them. Of those with subcommands they are the ones with options.
 func leaves(cmd *cobra.Command) map[string]*manual {
 	out := map[string]*manual{}
 	if subs := cmd.Commands(); len(subs) > 0 && cmd.Name() != "completion" {
 		for _, sub := range subs {
 			maps.Copy(out, leaves(sub))
 		}
-		return out
+		if !cmd.HasParent() || len(optionsIn(cmd.LocalNonPersistentFlags().FlagUsages())) == 0 {
+			return out
+		}
 	}
 	m := &manual{syntax: cmd.Parent().CommandPath() + " " + cmd.Use}
 	m.options = optionsIn(cmd.LocalNonPersistentFlags().FlagUsages())
@@ -156,25 +161,113 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// TestRulesInManual compares the rules of the filter with gatepost-milter(8),
-// in both directions: name, points and sentence.
-func TestRulesInManual(t *testing.T) {
-	page, err := os.ReadFile("../../docs/man/gatepost-milter.8")
+// TestCommandsInDocs: each command that a page tells to paste exists, with its
+// options and as many arguments.
+func TestCommandsInDocs(t *testing.T) {
+	pages := []string{"../../README.md"}
+	for _, pattern := range []string{"../../docs/*.md", "../../docs/howto/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	command := regexp.MustCompile("(?m)^(?:    )?gatepost( [^<>|;&#\n]*)")
+	block := regexp.MustCompile("(?s)```sh\n(.*?)```")
+	n := 0
+	for _, page := range pages {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sh := range block.FindAllStringSubmatch(string(b), -1) {
+			for _, m := range command.FindAllStringSubmatch(sh[1], -1) {
+				n++
+				if err := understood(strings.Fields(strings.ReplaceAll(m[1], "'", ""))); err != nil {
+					t.Errorf("%s: gatepost%s: %v", page, m[1], err)
+				}
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d commands were found", n)
+	}
+}
+
+// understood returns what is wrong with the arguments of a command.
+func understood(args []string) error {
+	root := newRoot()
+	cmd, rest, err := root.Find(args)
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err == nil && cmd.HasSubCommands() && cmd.Flags().NArg() > 0 {
+		err = fmt.Errorf("%s has no command %q", cmd.CommandPath(), cmd.Flags().Args())
+	}
+	if err == nil {
+		err = cmd.ValidateArgs(cmd.Flags().Args())
+	}
+	return err
+}
+
+// TestSettingsInDocs: each whole piece of configuration in a page is taken.
+func TestSettingsInDocs(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	more, err := filepath.Glob("../../docs/howto/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```yaml\n([a-z_]+:.*?)```")
+	n := 0
+	for _, page := range append(pages, more...) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(b), -1) {
+			n++
+			cfg := Default()
+			if err := config.Decode(page, []byte(m[1]), &cfg); err != nil {
+				t.Errorf("%v in\n%s", err, m[1])
+			}
+		}
+	}
+	if n < 12 {
+		t.Errorf("only %d pieces were found", n)
+	}
+}
+
+// TestRulesInDocs compares the rules of the filter with docs/rules.md, in both
+// directions: name, points and sentence. "make rules-report" writes the page.
+func TestRulesInDocs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// | `NAME` | score | hits… | sentence |
+	row := regexp.MustCompile("(?m)^\\| `([A-Z0-9_]+)` \\| ([^|]+) \\|.*\\| (.+) \\|$")
 	documented := map[string]string{}
-	for _, m := range regexp.MustCompile(`(?m)^\.B ([A-Z0-9_]+)\n(.+)$`).FindAllStringSubmatch(string(page), -1) {
-		documented[m[1]] = plain(m[2])
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		text, _, _ := strings.Cut(m[3], " *") // the report's own remark
+		if documented[m[1]] != "" {
+			t.Errorf("docs/rules.md has %s twice", m[1])
+		}
+		documented[m[1]] = m[2] + ". " + text
+	}
+	if len(documented) == 0 {
+		t.Fatal("docs/rules.md lists no rule: make rules-report writes them")
 	}
 	for _, r := range scan.Rules() {
 		want := strconv.FormatFloat(r.Score, 'f', -1, 64) + ". " + r.Text
 		if got := documented[r.Name]; got != want {
-			t.Errorf("gatepost-milter(8) says of %s %q, want %q", r.Name, got, want)
+			t.Errorf("docs/rules.md says of %s %q, want %q", r.Name, got, want)
 		}
 		delete(documented, r.Name)
 	}
 	for name := range documented {
-		t.Errorf("gatepost-milter(8) documents %s, which is no rule", name)
+		t.Errorf("docs/rules.md documents %s, which is no rule", name)
 	}
 }

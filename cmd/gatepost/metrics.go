@@ -15,7 +15,7 @@ import (
 var daemonVerdicts = map[string][]string{
 	"milter": {
 		verdict.Accept.String(), verdict.Mark.String(), verdict.Quarantine.String(),
-		verdict.Defer.String(), verdict.Reject.String(),
+		verdict.Defer.String(), verdict.Reject.String(), "discard",
 	},
 	"policyd": {
 		"dunno", "reject", "defer", "hold", "discard", "redirect", "bcc", "filter", "prepend", "warn", "info", "permit",

@@ -78,7 +78,9 @@ func restartOnly(old, next Config) []string {
 	}{
 		{"log.format", old.Log.Format, next.Log.Format},
 		{"resolver", old.Resolver, next.Resolver},
-		{"mailauth", old.Mailauth, next.Mailauth},
+		{"learn.watch", old.Learn.Watch, next.Learn.Watch},
+		{"learn.junk", old.Learn.Junk, next.Learn.Junk},
+		{"learn.trash", old.Learn.Trash, next.Learn.Trash},
 		{"milter.max_connections", old.Milter.MaxConnections, next.Milter.MaxConnections},
 		{"authd.max_connections", old.Authd.MaxConnections, next.Authd.MaxConnections},
 		{"authd.hash_memory", old.Authd.HashMemory, next.Authd.HashMemory},

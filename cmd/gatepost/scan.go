@@ -9,59 +9,123 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/verdict"
+	"github.com/gatepost/gatepost/internal/verdict/table"
 )
 
 func newScan(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "scan FILE...", Short: "What the filter says of a message, from the file alone",
-		Long: `What the filter says of a message, from the file alone.
+		Use: "scan FILE...", Short: "What the filter says of a message, line by line",
+		Long: `What the filter says of a message, line by line.
 
-No network is asked and nothing is known of a client, so SPF, DKIM and what
-else depends on the session is not part of the score. "-" reads stdin.`,
-		Example: "  gatepost scan message.eml\n  gatepost scan --json ~/Maildir/.Junk/cur/*", Args: cobra.MinimumNArgs(1),
+The file is judged with the rules, thresholds and entries of the configuration.
+No network is asked: SPF, DKIM, DMARC and lists are not part of the score. What
+stands in no file is given by options: who the client was, and for whom the
+message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
+		Example: "  gatepost scan message.eml\n" +
+			"  gatepost scan --ip 192.0.2.7 --helo mail.example.net --rcpt ann@example.org message.eml\n" +
+			"  gatepost scan --json ~/Maildir/.Junk/cur/*",
+		Args: cobra.MinimumNArgs(1),
 	}
+	f := scanFlags{sender: addSenderFlags(cmd)}
+	cmd.Flags().StringArrayVar(&f.rcpt, "rcpt", nil, "recipient in RCPT TO; may be given more than once")
+	cmd.Flags().StringVar(&f.user, "user", "", "login of the user of ours who sends it")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, err := a.load()
 		if err != nil {
 			return err
 		}
-		type scanned struct {
-			File string `json:"file"`
-			scan.Result
+		session, err := f.session()
+		if err != nil {
+			return err
 		}
-		var out []scanned
-		for _, path := range args {
-			raw, err := readMessage(cmd.InOrStdin(), path, int64(cfg.Milter.ScanBytes))
-			if err != nil {
-				return err
-			}
-			res := scan.Scan(cfg.Scan, scan.Message{
-				Direction: scan.Inbound, Raw: rawmsg.Scan(raw, rawmsg.Default()), Size: int64(len(raw)),
-			}, time.Now())
-			out = append(out, scanned{path, res})
+		all, err := scanFiles(cmd.InOrStdin(), cfg, session, args)
+		if err != nil {
+			return err
 		}
 		if *asJSON {
-			return printJSON(cmd.OutOrStdout(), out)
+			return printJSON(cmd.OutOrStdout(), all)
 		}
-		for i, s := range out {
-			if i > 0 {
-				fmt.Fprintln(cmd.OutOrStdout())
-			}
-			if len(out) > 1 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s:\n", printable(s.File))
-			}
-			if err := printScan(cmd.OutOrStdout(), s.Result); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printScans(cmd.OutOrStdout(), cfg.Scan, all)
 	}
 	return cmd
+}
+
+// scanFlags are what the options say of a message's session.
+type scanFlags struct {
+	sender *senderFlags
+	rcpt   []string
+	user   string
+}
+
+// session is what the options say. Without --from the author of each message
+// stands for its envelope sender: the null one would make a bounce of it.
+type session struct {
+	scan.Message
+	byAuthor bool
+}
+
+// session returns what the options say.
+func (f *scanFlags) session() (session, error) {
+	m := session{Message: scan.Message{Direction: scan.Inbound, User: f.user}}
+	if f.user != "" {
+		m.Direction = scan.Outbound
+	}
+	var err error
+	if m.Client.Addr, err = f.sender.addr(); err != nil {
+		return m, err
+	}
+	m.Client.Helo = f.sender.helo
+	given := false
+	if m.MailFrom, given, err = f.sender.mailFrom(); err != nil {
+		return m, err
+	}
+	m.byAuthor = !given
+	for _, s := range f.rcpt {
+		a, err := mailaddr.ParsePath(s)
+		if err != nil || a.Domain == "" {
+			return m, &misuse{fmt.Errorf("--rcpt: %q is not an address such as alice@example.org", s)}
+		}
+		m.RcptTo = append(m.RcptTo, a)
+		m.OwnDomains = append(m.OwnDomains, a.Domain)
+	}
+	return m, nil
+}
+
+// scanned is one file with what the filter says of it.
+type scanned struct {
+	File string `json:"file"`
+	scan.Result
+}
+
+// scanFiles judges files with one engine.
+func scanFiles(stdin io.Reader, cfg Config, from session, paths []string) ([]scanned, error) {
+	e, err := scan.New(cfg.Scan, scan.Deps{})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]scanned, 0, len(paths))
+	for _, path := range paths {
+		raw, err := readMessage(stdin, path, int64(cfg.Milter.ScanBytes))
+		if err != nil {
+			return nil, err
+		}
+		m := from.Message
+		m.Raw, m.Size = rawmsg.Scan(raw, rawmsg.Default()), int64(len(raw))
+		m.Text = message.Decode(m.Raw)
+		if from.byAuthor && len(m.Text.From) > 0 {
+			m.MailFrom = m.Text.From[0].Addr
+		}
+		out = append(out, scanned{path, e.Scan(m, time.Now())})
+	}
+	return out, nil
 }
 
 // readMessage reads the part of a message that is scanned.
@@ -82,13 +146,60 @@ func readMessage(stdin io.Reader, path string, most int64) ([]byte, error) {
 	return raw, nil
 }
 
-func printScan(w io.Writer, res scan.Result) error {
-	var rows [][]string
-	for _, l := range res.Lines {
-		rows = append(rows, []string{points(l.Score), l.Name, lineText(l)})
+// printScans writes a table for each file.
+func printScans(w io.Writer, cfg scan.Config, all []scanned) error {
+	look := lookOf(w)
+	for i, s := range all {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if len(all) > 1 {
+			fmt.Fprintf(w, "%s:\n", strings.ReplaceAll(printable(s.File), "\n", `\n`))
+		}
+		v := table.Verdict{
+			Lines: s.Lines, Score: s.Score, Verdict: s.Verdict, ByRcpt: s.ByRcpt,
+			Reject: cfg.Reject, Quarantine: cfg.Quarantine, Mark: cfg.Mark, Notes: scanNotes(s.Result),
+		}
+		if err := table.Write(w, v, look); err != nil {
+			return err
+		}
 	}
-	rows = append(rows, []string{points(res.Score), "= " + res.Verdict.String(), ""})
-	return printTable(w, []string{"POINTS", "RULE", "WHY"}, rows)
+	return nil
+}
+
+// scanNotes tells in sentences what is no line.
+func scanNotes(r scan.Result) []string {
+	var notes []string
+	if r.Discard {
+		notes = append(notes, "A rule discards the message: it is kept aside, and the sender is told nothing.")
+	}
+	if r.Greylist && r.Verdict == verdict.Accept {
+		notes = append(notes, "The greylist would like to see this sender again.")
+	}
+	if len(r.Tags) > 0 {
+		notes = append(notes, "Tags: "+strings.Join(r.Tags, ", "))
+	}
+	if r.Partly {
+		notes = append(notes, "Only a part of the message was looked at.")
+	}
+	return notes
+}
+
+// maxLook is the widest that a table gets: longer lines are hard to read.
+const maxLook = 120
+
+// lookOf returns how a table looks on w: in colour on a terminal only, unless
+// NO_COLOR is set (no-color.org).
+func lookOf(w io.Writer) table.Options {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return table.Options{}
+	}
+	o := table.Options{Colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		o.Width = min(width, maxLook)
+	}
+	return o
 }
 
 func points(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }

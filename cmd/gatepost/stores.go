@@ -17,22 +17,26 @@ import (
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/learn"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
 // stores is what lies on disk, and the parts that live over it.
 type stores struct {
-	accounts *account.SQLite
-	state    *state.SQLite
-	journal  *journal.Journal
-	keys     *keys.Store
-	guard    *guard.Guard
-	limiter  *limit.Limiter
-	metrics  *metric.Set
-	dns      *resolver.Resolver
+	accounts   *account.SQLite
+	state      *state.SQLite
+	journal    *journal.Journal
+	keys       *keys.Store
+	learn      *learn.Learner
+	quarantine *quarantine.Store
+	guard      *guard.Guard
+	limiter    *limit.Limiter
+	metrics    *metric.Set
+	dns        *resolver.Resolver
 	// freshDNS keeps no answer: "dkim test" and a rotation see what is published
 	// now.
 	freshDNS *resolver.Resolver
@@ -74,6 +78,13 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 		return err
 	}
 	s.open = append(s.open, s.accounts)
+	if s.learn, err = learn.Open(ctx, cfg.DataDirectory, cfg.Learn, &mailboxes{accounts: s.accounts}, log); err != nil {
+		return err
+	}
+	s.open = append(s.open, s.learn)
+	if s.quarantine, err = quarantine.Open(in("quarantine"), cfg.Quarantine, log); err != nil {
+		return err
+	}
 	if s.state, err = state.OpenSQLite(ctx, in("state.db"), log); err != nil {
 		return err
 	}
@@ -164,13 +175,15 @@ func (s *stores) close() error {
 // backend is what the admin socket serves of the stores.
 func (s *stores) backend() admin.Backend {
 	return admin.Backend{
-		Accounts: s.accounts,
-		Keys:     s.keys,
-		DNS:      s.freshDNS,
-		Guard:    s.guard,
-		Limits:   limitUsage{s},
-		Journal:  s.journal,
-		Metrics:  s.metrics.Handler(),
+		Accounts:   s.accounts,
+		Keys:       s.keys,
+		Learn:      s.learn,
+		Quarantine: s.quarantine,
+		DNS:        s.freshDNS,
+		Guard:      s.guard,
+		Limits:     limitUsage{s},
+		Journal:    s.journal,
+		Metrics:    s.metrics.Handler(),
 	}
 }
 

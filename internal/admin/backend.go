@@ -11,18 +11,27 @@ import (
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/lmtp"
+	"github.com/gatepost/gatepost/internal/quarantine"
+	"github.com/gatepost/gatepost/internal/quarantine/release"
 )
 
 // Backend is the parts of the process that the command line asks. Every field
-// is set but Health and Metrics, which may be nil.
+// is set but Health, Metrics and those that say so, which may be nil.
 type Backend struct {
-	Accounts account.Store
-	Keys     keyStore
-	DNS      keyDNS
-	Guard    guardStore
-	Limits   limitStore
-	Journal  journalStore
-	Metrics  http.Handler
+	Accounts   account.Store
+	Keys       keyStore
+	DNS        keyDNS
+	Guard      guardStore
+	Limits     limitStore
+	Journal    journalStore
+	Learn      learnStore
+	Quarantine quarantineStore
+	// Lists, Maps and Release are nil where no daemon runs.
+	Lists   listStore
+	Maps    mapStore
+	Release releaser
+	Metrics http.Handler
 	// Health returns what is wrong, or nil.
 	Health func(context.Context) error
 }
@@ -58,6 +67,13 @@ var sentinels = map[error]string{
 	keys.ErrInUse:       "in-use",
 	guard.ErrNotFound:   "no-ban",
 	guard.ErrInvalid:    "bad-ban",
+
+	quarantine.ErrNotFound:  "no-entry",
+	quarantine.ErrAmbiguous: "two-entries",
+	quarantine.ErrDamaged:   "damaged-entry",
+	release.ErrBusy:         "release-busy",
+	release.ErrNobody:       "release-nobody",
+	lmtp.ErrAway:            "lmtp-away",
 }
 
 var statusOf = map[string]int{
@@ -74,4 +90,11 @@ var statusOf = map[string]int{
 	"in-use":     http.StatusConflict,
 	"no-ban":     http.StatusNotFound,
 	"bad-ban":    http.StatusBadRequest,
+
+	"no-entry":       http.StatusNotFound,
+	"two-entries":    http.StatusConflict,
+	"damaged-entry":  http.StatusConflict,
+	"release-busy":   http.StatusConflict,
+	"release-nobody": http.StatusConflict,
+	"lmtp-away":      http.StatusServiceUnavailable,
 }

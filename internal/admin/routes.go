@@ -31,6 +31,9 @@ func (s *Server) routes(b Backend) {
 	s.banRoutes(b.Guard)
 	s.handle("GET /v1/limits", func(r *http.Request) (any, error) { return b.Limits.Usage(r.Context()) })
 	s.journalRoutes(b.Journal)
+	s.learnRoutes(b.Learn)
+	s.quarantineRoutes(b.Quarantine, b.Release)
+	s.listRoutes(b.Lists, b.Maps)
 }
 
 func badRequest(err error) error {

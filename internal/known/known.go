@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/freemail"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/publicsuffix"
 	"github.com/gatepost/gatepost/internal/state"
@@ -312,7 +313,10 @@ func (k reputationKey) hash() string { return hash(k.of, k.key) }
 func reputationKeys(c Came) []reputationKey {
 	var out []reputationKey
 	if c.Proved {
-		if d, ok := publicsuffix.Organization(c.Author.Domain); ok {
+		if d, ok := publicsuffix.Organization(c.Author.Domain); freemail.Is(d) {
+			// Everybody writes from there: the address tells, not the domain.
+			out = append(out, reputationKey{"domain", address(c.Author)})
+		} else if ok {
 			out = append(out, reputationKey{"domain", d})
 		}
 	}
@@ -418,4 +422,15 @@ func References(inReplyTo, references []string) []string {
 	add(inReplyTo, false)
 	add(references, true)
 	return out
+}
+
+// Correspondent reports whether the user has written to author, whoever says
+// so. What cannot be asked is no.
+func (m *Memory) Correspondent(ctx context.Context, user string, author mailaddr.Address) bool {
+	a, err := mailaddr.Parse(user)
+	if err != nil {
+		return false
+	}
+	_, ok, err := m.get(ctx, state.Sent, hash("pair", address(a), address(author)))
+	return ok && err == nil
 }

@@ -211,6 +211,9 @@ func TestReputation(t *testing.T) {
 	if got := c.ask(m).Reputation[0].Value; got > 0.43 {
 		t.Error("what is neither wanted nor spam counts")
 	}
+	if keys := reputationKeys(c.came("a@gmail.com", "alice@example.org")); keys[0].key != "a@gmail.com" {
+		t.Errorf("a provider's domain has a reputation: %v", keys)
+	}
 	private := c.came("a@sender.example", "alice@example.org")
 	private.Client, private.Proved = netip.MustParseAddr("10.0.0.7"), false
 	if keys := reputationKeys(private); keys != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/rawmsg/hostile"
 )
@@ -20,4 +21,36 @@ func BenchmarkScan(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkEngine shows what making an engine saves, and what rules of the
+// admin cost.
+func BenchmarkEngine(b *testing.B) {
+	m := Message{Raw: rawmsg.Scan(hostile.Sample(4<<10), rawmsg.Default())}
+	m.Text = message.Decode(m.Raw)
+	cfg := Default()
+	for i := range 10 {
+		cfg.AdminRules = append(cfg.AdminRules, AdminRule{
+			Name: fmt.Sprintf("OURS_%d", i), Score: 1,
+			When: `from_domain == "news.example" and header("X-Fax") matches "^[0-9]+$" and any(links, .domain == "x.example")`,
+		})
+	}
+	for name, cfg := range map[string]Config{"plain": Default(), "10rules": cfg} {
+		e, err := New(cfg, Deps{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Scan(m, noon)
+			}
+		})
+	}
+	b.Run("made anew", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Scan(Default(), m, noon)
+		}
+	})
 }

@@ -33,7 +33,12 @@ func TestCorpora(t *testing.T) {
 					t.Errorf("%s is refused: %+v", c.path, res.Lines)
 				}
 			}
-			if m := count.marked[0]; m*1000 > 5*count.all[0] {
+			// The second set of hard ham was chosen to look like spam.
+			most := 5
+			if name == "spamassassin-hard_ham_2" {
+				most = 25
+			}
+			if m := count.marked[0]; m*1000 > most*count.all[0] {
 				t.Errorf("%d of %d wanted messages are marked", m, count.all[0])
 			}
 			count.log(t)

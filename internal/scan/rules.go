@@ -43,8 +43,11 @@ func Rules() []Rule {
 
 // rules is the rule set. The themes and their usual weights are common
 // knowledge of spam filtering; what each rule does follows the standard that
-// its function cites.
-var rules = slices.Concat(
+// its function cites. Scores that were fitted replace those of the tables.
+var rules = fitted(guessed)
+
+// guessed is the rule set with the scores of the tables.
+var guessed = slices.Concat(
 	testRules,
 	senderRules,
 	rcptRules,

@@ -1,99 +1,11 @@
 package scan
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"time"
-	"unicode"
-
-	"github.com/gatepost/gatepost/internal/header"
-	"github.com/gatepost/gatepost/internal/mailaddr"
 )
-
-// gtubePattern is the string that SpamAssassin defined and every filter knows.
-const gtubePattern = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
-
-func gtube(f *facts) outcome {
-	if strings.Contains(f.text.Subject, gtubePattern) || strings.Contains(f.text.Visible, gtubePattern) {
-		return yes()
-	}
-	for _, t := range f.text.Text {
-		if strings.Contains(t, gtubePattern) {
-			return yes()
-		}
-	}
-	return outcome{}
-}
-
-// missing returns a rule that hits when there is no field of that name.
-func missing(name string) func(*facts) outcome {
-	return func(f *facts) outcome {
-		_, ok := f.Raw.First(name)
-		return when(!ok)
-	}
-}
-
-// RFC 5322 §3.6.2 wants a mailbox; one without a domain is none that a
-// stranger has.
-func fromInvalid(f *facts) outcome {
-	if _, ok := f.Raw.First("From"); !ok {
-		return outcome{}
-	}
-	for _, b := range f.text.From {
-		if b.Addr.Domain != "" {
-			return outcome{}
-		}
-	}
-	return yes()
-}
-
-// RFC 5322 §3.6 allows one From field. It allows several mailboxes with a
-// Sender field (§3.6.2), which DMARC gives no meaning: no program writes that.
-func multipleFrom(f *facts) outcome {
-	n := 0
-	for i := range f.Raw.Fields {
-		if f.Raw.Fields[i].Is("From") {
-			n++
-		}
-	}
-	if n < 2 && len(f.text.From) < 2 {
-		return outcome{}
-	}
-	var who []string
-	for _, b := range f.text.From {
-		who = append(who, b.Addr.String())
-	}
-	return yes(who...)
-}
-
-func fromNameAddress(f *facts) outcome {
-	for _, b := range f.text.From {
-		shown := addressIn(b.Name)
-		if shown == "" || sameOrganization(shown, b.Addr.Domain) {
-			continue
-		}
-		// Mailing lists write "alice@example.org via list" for an author whose
-		// domain forbids others to use it.
-		if _, list := f.Raw.First("List-Id"); list && strings.Contains(strings.ToLower(b.Name), " via ") {
-			continue
-		}
-		return yes(shown, b.Addr.Domain)
-	}
-	return outcome{}
-}
-
-// addressIn returns the domain of the first thing in s that looks like an
-// address, "" for none.
-func addressIn(s string) string {
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool {
-		return unicode.IsSpace(r) || strings.ContainsRune(`"'<>()[],;:`, r)
-	}) {
-		a, err := mailaddr.Parse(strings.TrimRight(word, ".!?"))
-		if err == nil && strings.Contains(a.Domain, ".") && hasPublicSuffix(a.Domain) {
-			return a.Domain
-		}
-	}
-	return ""
-}
 
 // onceOnly are the fields that RFC 5322 §3.6 allows once, without From, which
 // has a rule of its own.
@@ -118,128 +30,188 @@ func repeatedHeaders(f *facts) outcome {
 	return yes(again...)
 }
 
-// date returns the Date field as a time; ok is false when there is none, and
-// the time zero when it cannot be read.
-func (f *facts) date() (t time.Time, ok bool) {
-	v, ok := f.Raw.First("Date")
-	if !ok {
-		return time.Time{}, false
-	}
-	t, _ = header.ParseDate(v)
-	return t, true
-}
-
-func invalidDate(f *facts) outcome {
-	t, ok := f.date()
-	return when(ok && t.IsZero())
-}
-
-func dateInFuture(f *facts) outcome {
-	t, ok := f.date()
-	return when(ok && !t.IsZero() && t.After(f.now.Add(2*time.Hour)))
-}
-
-func dateInPast(f *facts) outcome {
-	t, ok := f.date()
-	return when(ok && !t.IsZero() && t.Before(f.now.Add(-7*24*time.Hour)))
-}
-
-// RFC 5322 §3.6.4 msg-id, laxly: angle brackets, one "@" with something on both
-// sides, no white space.
-func invalidMessageID(f *facts) outcome {
-	v, ok := f.Raw.First("Message-ID")
-	if !ok {
+// headerBroken: the block of fields ends in a line that is none, without a
+// blank line; or the text begins with fields, which is what becomes of that on
+// its way through an MTA.
+func headerBroken(f *facts) outcome {
+	body := f.Raw.Raw[f.Raw.HeaderEnd:]
+	if len(body) == 0 || f.Raw.HeaderCut {
 		return outcome{}
 	}
-	left, right, at := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v, "<"), ">"), "@")
-	good := at && left != "" && right != "" && v[0] == '<' && v[len(v)-1] == '>' && !strings.ContainsAny(v, " \t\r\n")
-	return when(!good)
-}
-
-func missingTo(f *facts) outcome {
-	_, to := f.Raw.First("To")
-	_, cc := f.Raw.First("Cc")
-	return when(!to && !cc)
-}
-
-func missingSubject(f *facts) outcome {
-	return when(strings.TrimSpace(f.text.Subject) == "")
-}
-
-// A subject counts as shouted from ten letters on that have a case: "URGENT"
-// and abbreviations are not.
-func subjectAllCaps(f *facts) outcome {
-	upper, lower := 0, 0
-	for _, r := range bareSubject(f.text.Subject) {
-		switch {
-		case unicode.IsUpper(r):
-			upper++
-		case unicode.IsLower(r):
-			lower++
-		}
+	block := bytes.ReplaceAll(f.Raw.Raw[max(0, f.Raw.HeaderEnd-4):f.Raw.HeaderEnd], []byte("\r"), nil)
+	if f.Raw.HeaderEnd > 0 && !bytes.HasSuffix(block, []byte("\n\n")) && !bytes.Equal(block, []byte("\n")) {
+		return yes("no blank line")
 	}
-	return when(upper >= 10 && lower*10 <= upper)
-}
-
-// replyPrefixes begin the subject of an answer in common languages.
-var replyPrefixes = []string{"re:", "aw:", "sv:", "antw:", "odp:", "rif:", "res:", "vs:"}
-
-// otherPrefixes begin the subject of what is passed on.
-var otherPrefixes = []string{"fwd:", "fw:", "wg:", "tr:"}
-
-// cutPrefix returns s without the first of prefixes that begins it in any case.
-func cutPrefix(s string, prefixes []string) (rest string, ok bool) {
-	s = strings.TrimSpace(s)
-	for _, p := range prefixes {
-		if len(s) >= len(p) && strings.EqualFold(s[:len(p)], p) {
-			return s[len(p):], true
-		}
+	line, _, _ := bytes.Cut(body[:min(len(body), 200)], []byte("\n"))
+	name, _, ok := strings.Cut(string(line), ":")
+	if ok && slices.ContainsFunc(lostFields, func(s string) bool { return strings.EqualFold(s, name) }) {
+		return yes(name)
 	}
-	return s, false
+	return outcome{}
 }
 
-// bareSubject returns s without prefixes of answering and forwarding.
-func bareSubject(s string) string {
-	for range 10 {
-		a, answer := cutPrefix(s, replyPrefixes)
-		b, other := cutPrefix(a, otherPrefixes)
-		s = b
-		if !answer && !other {
-			break
-		}
-	}
-	return s
-}
+// lostFields are fields with which no text begins, unlike "From:" and
+// "Subject:" of a message that someone passes on.
+var lostFields = []string{"Received", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "Message-ID", "Return-Path",
+	"X-Mailer", "X-Priority", "Reply-To", "DKIM-Signature"}
 
-// An answer names what it answers (RFC 5322 §3.6.4).
-func fakeReply(f *facts) outcome {
-	if _, ok := cutPrefix(f.text.Subject, replyPrefixes); !ok {
-		return outcome{}
-	}
-	_, inReplyTo := f.Raw.First("In-Reply-To")
-	_, references := f.Raw.First("References")
-	// Exchange threads by fields of its own.
-	_, topic := f.Raw.First("Thread-Index")
-	return when(!inReplyTo && !references && !topic)
-}
-
-// RFC 5321 §4.4 trace fields are US-ASCII, with RFC 6531 §3.7.3 UTF-8 in "for"
-// and after "by" and "from": so bytes that are not UTF-8, and controls.
-func receivedIllegal(f *facts) outcome {
+// emptyDelimiter: "From:x". Legal, and written by no program that people use.
+func emptyDelimiter(f *facts) outcome {
+	var names []string
 	for i := range f.Raw.Fields {
 		fd := &f.Raw.Fields[i]
-		if fd.Is("Received") && illegal(header.Unfold(fd.Value)) {
-			return yes()
+		if len(fd.Value) == 0 || fd.Value[0] == ' ' || fd.Value[0] == '\t' || fd.Value[0] == '\r' || fd.Value[0] == '\n' {
+			continue
+		}
+		for _, n := range []string{"From", "To", "Cc", "Reply-To", "Date", "Subject", "Message-ID"} {
+			if fd.Is(n) {
+				names = append(names, n)
+			}
+		}
+	}
+	if names == nil {
+		return outcome{}
+	}
+	return part(0.4+0.2*float64(len(names)), names...)
+}
+
+// missingEssential: of the five that each message has, one at most is there.
+func missingEssential(f *facts) outcome {
+	n := 0
+	for _, name := range []string{"From", "To", "Date", "Message-ID", "Subject"} {
+		if !f.has(name) {
+			n++
+		}
+	}
+	return when(n >= 4)
+}
+
+// emptyMessage: neither a subject nor a text, nor anything attached.
+func emptyMessage(f *facts) outcome {
+	body := bytes.TrimSpace(f.Raw.Raw[f.Raw.HeaderEnd:])
+	return when(len(body) == 0 && strings.TrimSpace(f.text.Subject) == "")
+}
+
+// typeSemicolon: RFC 2045 §5.1 has a parameter after each semicolon.
+func typeSemicolon(f *facts) outcome {
+	v, ok := f.Raw.First("Content-Type")
+	return when(ok && strings.HasSuffix(strings.TrimSpace(v), ";"))
+}
+
+// versionCase: "MIME-Version" is how each standard writes it; Apple writes
+// "Mime-Version".
+func versionCase(f *facts) outcome {
+	for i := range f.Raw.Fields {
+		if fd := &f.Raw.Fields[i]; fd.Is("MIME-Version") {
+			return when(fd.Name != "MIME-Version" && fd.Name != "Mime-Version")
 		}
 	}
 	return outcome{}
 }
 
-func illegal(s string) bool {
-	for _, r := range s {
-		if r == unicode.ReplacementChar || r != '\t' && unicode.IsControl(r) {
-			return true
+// bodyDescribed: Pegasus Mail has always written it, and since its days
+// programs for spam that copied it.
+func bodyDescribed(f *facts) outcome {
+	v, _ := f.Raw.First("Content-Description")
+	return when(strings.EqualFold(v, "Mail message body") && !strings.HasPrefix(f.mailer(), "Pegasus"))
+}
+
+// interspire: the fields of a program for newsletters that spammers like.
+func interspire(f *facts) outcome {
+	return when(f.has("X-Mailer-LID") || f.has("X-Mailer-RecptId") || f.has("X-Mailer-SID"))
+}
+
+// mailer returns what says to have written the message.
+func (f *facts) mailer() string {
+	v, ok := f.Raw.First("X-Mailer")
+	if !ok {
+		v, _ = f.Raw.First("User-Agent")
+	}
+	return v
+}
+
+// bulkMailers are programs for mass mail that honest senders do not use.
+var bulkMailers = []string{"fmmailer", "leaf phpmailer", "leafmailer", "email sending system", "smart_send", "atomic mail sender",
+	"send-safe", "mass sender", "massmail", "dark mailer", "bulk mail", "group mail", "gammadyne", "supmailer", "ultimate mailer",
+	"turbo-mailer", "blastmail", "mailkiller", "stealthmail", "diffondi", "direct email", "express mail", "inet_mailer"}
+
+func mailerBulk(f *facts) outcome {
+	m := strings.ToLower(f.mailer())
+	if m == "" {
+		return outcome{}
+	}
+	for _, s := range bulkMailers {
+		if strings.Contains(m, s) {
+			return yes(f.mailer())
 		}
 	}
-	return false
+	return outcome{}
+}
+
+// oldMailers have had no new version for ten years.
+var oldMailers = []string{"microsoft outlook express", "outlook express", "microsoft outlook imo", "microsoft windows mail",
+	"windows live mail", "microsoft windows live mail", "internet mail service", "eudora", "qualcomm", "incredimail", "lotus notes release 5",
+	"the bat! (v1", "the bat! (v2", "the bat! (v3", "foxmail 4", "foxmail 5", "foxmail 6", "phpmailer [version 1", "phpmailer 5", "phpmailer 4",
+	"phpmailer 2", "phpmailer 1", "microsoft outlook, build 10", "microsoft office outlook, build 11", "microsoft office outlook 11",
+	"microsoft office outlook 12", "microsoft cdo", "opera mail", "opera7", "netscape", "mozilla 4", "aol 9", "outlook/"}
+
+// mailersWereNew is when the last of oldMailers still had users.
+var mailersWereNew = time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func mailerOld(f *facts) outcome {
+	m := strings.ToLower(f.mailer())
+	if m == "" || f.now.Before(mailersWereNew) {
+		return outcome{}
+	}
+	for _, s := range oldMailers {
+		if strings.HasPrefix(m, s) {
+			return yes(f.mailer())
+		}
+	}
+	return outcome{}
+}
+
+// outlookForged: the programs of this name that wrote "X-MSMail-Priority" or
+// call themselves by a build all write X-MimeOLE too.
+func outlookForged(f *facts) outcome {
+	if f.has("X-MimeOLE") {
+		return outcome{}
+	}
+	m := f.mailer()
+	for _, s := range []string{"Microsoft Outlook Express", "Microsoft Outlook, Build", "Microsoft Office Outlook, Build", "Microsoft Outlook IMO"} {
+		if strings.HasPrefix(m, s) {
+			return yes(m)
+		}
+	}
+	return outcome{}
+}
+
+// outlookPriority: the field of Microsoft's programs for a message that none of
+// them says to have written.
+func outlookPriority(f *facts) outcome {
+	return when(f.has("X-MSMail-Priority") && !f.has("X-MimeOLE") && !strings.Contains(f.mailer(), "Microsoft"))
+}
+
+// priorityOdd: the field has 1 to 5, with a word behind it.
+func priorityOdd(f *facts) outcome {
+	v, ok := f.Raw.First("X-Priority")
+	if !ok {
+		return outcome{}
+	}
+	v = strings.TrimSpace(v)
+	digit := len(v) > 0 && v[0] >= '1' && v[0] <= '5' && (len(v) == 1 || !isNumeral(v[1]))
+	word := slices.ContainsFunc([]string{"normal", "high", "low"}, func(s string) bool { return strings.EqualFold(s, v) })
+	if digit || word {
+		return outcome{}
+	}
+	return yes(v)
+}
+
+// priorityHigh: what asks to be read first, and names no program that has a
+// button for that.
+func priorityHigh(f *facts) outcome {
+	v, _ := f.Raw.First("X-Priority")
+	v = strings.TrimSpace(v)
+	high := strings.HasPrefix(v, "1") || strings.HasPrefix(v, "2")
+	return when(high && !f.has("User-Agent") && (f.mailer() == "" || strings.Contains(strings.ToLower(f.mailer()), "php")))
 }

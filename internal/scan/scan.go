@@ -8,7 +8,6 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/rawmsg"
-	"github.com/gatepost/gatepost/internal/unit"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
 
@@ -122,70 +121,32 @@ type Learned struct {
 
 // Result is the judgement.
 type Result struct {
-	// Lines are the rules that had something to say, in the order of Rules.
+	// Lines are what had something to say: the rules in the order of Rules, what
+	// was learned, the lists, the allow and deny entries, the admin's rules.
 	Lines []verdict.Line `json:"lines"`
 	// Score is the sum of Lines.
-	Score   float64         `json:"score"`
+	Score float64 `json:"score"`
+	// Verdict is what SMTP answers and what holds for every recipient who is not
+	// in ByRcpt.
 	Verdict verdict.Verdict `json:"verdict"`
+	// ByRcpt is the verdict for a recipient where it differs: Accept or Mark. Its
+	// keys are addresses in lower case, as package delivery has them.
+	ByRcpt map[string]verdict.Verdict `json:"by_rcpt,omitempty"`
+	// Discard says that a rule wants the message kept aside and its sender told
+	// that it was delivered. It is never set with Defer or Reject.
+	Discard bool `json:"discard,omitempty"`
+	// Greylist is a wish to see this sender again before the message is let in.
+	Greylist bool `json:"greylist,omitempty"`
+	// Tags are words that the admin's rules gave, each once.
+	Tags []string `json:"tags,omitempty"`
 	// Partly says that not all of the message was looked at.
 	Partly bool `json:"partly"`
 	// Reject is the text for the peer that a rule wants with Verdict Reject,
 	// "" for the usual one.
 	Reject string `json:"reject,omitempty"`
-}
-
-// Scan judges m. Equal arguments give equal results.
-func Scan(cfg Config, m Message, now time.Time) Result {
-	if m.Direction == Local || m.Direction == Own {
-		return Result{}
-	}
-	if m.Raw == nil {
-		m.Raw = rawmsg.Scan(nil, rawmsg.Default())
-	}
-	f := newFacts(m, now)
-	res := Result{Partly: f.partly()}
-	for i := range rules {
-		r := &rules[i]
-		if r.inbound && m.Direction != Inbound {
-			continue
-		}
-		mode, score := cfg.of(r)
-		if mode == unit.Off {
-			continue
-		}
-		o := r.match(f)
-		if !o.hit {
-			continue
-		}
-		l := verdict.Line{Name: r.Name, Group: r.Group, Score: verdict.Round(score * o.times), Text: r.Text, Options: o.options}
-		if mode == unit.Observe {
-			l = observed(l)
-		} else if r.verdict > res.Verdict {
-			res.Verdict, res.Reject = r.verdict, r.reply
-		}
-		res.Lines = append(res.Lines, l)
-	}
-	res.Score = verdict.Sum(res.Lines)
-	res.Verdict = max(res.Verdict, cfg.byScore(m.Direction, res.Score))
-	return res
-}
-
-// observed returns l without its score, which an option tells instead.
-func observed(l verdict.Line) verdict.Line {
-	l.Options = append([]string{"observed, would add " + points(l.Score)}, l.Options...)
-	l.Score = 0
-	return l
-}
-
-// byScore returns what the thresholds make of a score.
-func (c Config) byScore(d Direction, score float64) verdict.Verdict {
-	switch {
-	case c.Reject > 0 && score >= c.Reject:
-		return verdict.Reject
-	case c.Mark > 0 && score >= c.Mark && d == Inbound:
-		return verdict.Mark
-	}
-	return verdict.Accept
+	// Total is the sum of the lines before each is rounded, for those who sort
+	// messages by it. It is within half a hundredth a line of Score.
+	Total float64 `json:"-"`
 }
 
 // facts are what rules look at.
@@ -193,6 +154,8 @@ type facts struct {
 	Message
 	text *message.Message
 	now  time.Time
+	// lazyHead is filled by head.
+	lazyHead *headFacts
 }
 
 func newFacts(m Message, now time.Time) *facts {

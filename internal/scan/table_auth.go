@@ -22,4 +22,9 @@ var authRules = []rule{
 	{Rule: Rule{"DMARC_FROM_UNCLEAR", "auth", 2, "Readers may differ about whose the From field is, so that no domain can vouch (DMARC)."}, inbound: true, match: dmarcUnclear},
 	{Rule: Rule{"DMARC_UNKNOWN", "auth", 0, "DMARC could not be checked for now."}, inbound: true, fact: true, match: dmarcUnknown},
 	{Rule: Rule{"FORWARDED_TRUSTED", "auth", 0, "The domain in From does not vouch for the message, and a trusted forwarder does."}, inbound: true, fact: true, match: forwardedTrusted},
+	{Rule: Rule{"AUTH_NONE", "auth", 1, "No domain answers for the message: no SPF, no DKIM, no DMARC."}, inbound: true, match: authNone},
+	{Rule: Rule{"SPF_FAIL_DIRECT", "auth", 2, "The envelope sender's domain does not know this client, and nobody stands between."}, inbound: true, match: directSPF},
+	{Rule: Rule{"FREEMAIL_FORGED", "auth", 3, "The author's provider signs all its mail, and not this one."}, inbound: true, match: freemailForged},
+	{Rule: Rule{"ENVELOPE_OTHER", "auth", 0.3, "Another organization sends the message than the author's, which does not vouch for it."}, inbound: true, match: envelopeOther},
+	{Rule: Rule{"ENVELOPE_NOT_FQDN", "auth", 2, "The envelope sender has no domain that exists."}, inbound: true, match: envelopeNotFQDN},
 }

@@ -1,44 +1,14 @@
 package scan
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/gatepost/gatepost/internal/freemail"
+	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/mailauth/dmarc"
 )
-
-// heloIP: an address literal is legal for a client without a name (RFC 5321
-// §4.1.3), and no mail server is one; a bare address is not legal at all.
-func heloIP(f *facts) outcome {
-	h := strings.TrimSuffix(strings.TrimPrefix(f.Client.Helo, "["), "]")
-	if len(h) > 5 && strings.EqualFold(h[:5], "IPv6:") {
-		h = h[5:]
-	}
-	if _, err := netip.ParseAddr(h); err != nil {
-		return outcome{}
-	}
-	return yes(f.Client.Helo)
-}
-
-// heloBare: the name has to be a fully-qualified domain (RFC 5321 §2.3.5).
-func heloBare(f *facts) outcome {
-	h := strings.TrimSuffix(f.Client.Helo, ".")
-	bare := h != "" && h[0] != '[' && !strings.ContainsAny(h, ".:")
-	bare = bare || strings.EqualFold(h, "localhost.localdomain")
-	if !bare {
-		return outcome{}
-	}
-	return yes(f.Client.Helo)
-}
-
-func ptrMissing(f *facts) outcome {
-	r := f.Auth.IPRev.Result
-	return when(r == authres.Fail || r == authres.PermError)
-}
-
-func ptrUnknown(f *facts) outcome { return when(f.Auth.IPRev.Result == authres.TempError) }
 
 // spf is a rule about the MAIL FROM identity (RFC 7208 §2.4).
 func spf(f *facts, want authres.Result) outcome {
@@ -128,4 +98,59 @@ func forwardedTrusted(f *facts) outcome {
 // told returns those of options that say something.
 func told(options ...string) []string {
 	return slices.DeleteFunc(options, func(s string) bool { return s == "" })
+}
+
+// authNone: no domain answers for the message: no policy of SPF, no signature,
+// none of DMARC. What could not be asked is no reason.
+func authNone(f *facts) outcome {
+	a := &f.Auth
+	spf := a.SPF.MailFrom.Result
+	if !a.DKIMChecked || !a.DMARCChecked || spf != authres.None && spf != authres.PermError && spf != authres.Neutral {
+		return outcome{}
+	}
+	signed := slices.ContainsFunc(a.DKIM, func(d mailauth.DKIM) bool { return d.Result != authres.None })
+	return when(!signed && a.DMARC.Result == authres.None)
+}
+
+// directSPF: the domain forbids this client, and nobody stands between that
+// could have forwarded the message.
+func directSPF(f *facts) outcome {
+	r := f.Auth.SPF.MailFrom.Result
+	if r != authres.Fail && r != authres.SoftFail || !f.Client.Addr.IsValid() || f.has("Received") || f.anySignature() {
+		return outcome{}
+	}
+	return yes(f.Auth.SPF.MailFrom.Domain)
+}
+
+// freemailForged: the large providers sign all mail of their users. What
+// neither they nor SPF vouch for comes from elsewhere, whatever their policy
+// asks for. Lists break signatures, and can prove that they are lists.
+func freemailForged(f *facts) outcome {
+	h := f.head()
+	if !freemail.Proves(h.from.Addr.Domain) || f.proof() != unproved || f.provedList() {
+		return outcome{}
+	}
+	return yes(h.from.Addr.Domain)
+}
+
+// envelopeOther: who sends is of another organization than who wrote. Services
+// for bulk mail do so; with proof of the author it says nothing.
+func envelopeOther(f *facts) outcome {
+	h := f.head()
+	d := f.MailFrom.Domain
+	if d == "" || h.fromOrg == "" || organization(d) == h.fromOrg || h.list || f.proof() == proved || forwardedMail(f).hit ||
+		freemail.Provider(d) != "" && freemail.Provider(d) == freemail.Provider(h.from.Addr.Domain) {
+		return outcome{}
+	}
+	return yes(d, h.from.Addr.Domain)
+}
+
+// envelopeNotFQDN: nobody could answer (RFC 5321 §2.3.5).
+func envelopeNotFQDN(f *facts) outcome {
+	d := f.MailFrom.Domain
+	bare := d == "" && !f.MailFrom.IsNull() || d != "" && !strings.HasPrefix(d, "[") && !strings.Contains(d, ".")
+	if !bare {
+		return outcome{}
+	}
+	return yes(f.MailFrom.String())
 }
