@@ -25,6 +25,9 @@ type counter struct {
 	window  time.Duration
 	used    int64 // sum of buckets
 	buckets []bucket
+	// shared says that somebody reads it without a lock: it changes no more, and
+	// a grant makes a copy.
+	shared bool
 }
 
 func (c *counter) name() string { return c.key }
@@ -38,24 +41,86 @@ func (c *counter) expires() time.Time {
 	return time.Unix(0, c.buckets[len(c.buckets)-1].at).Add(c.window)
 }
 
+// look returns the answer to asking for n at now. Used is without n.
+func (c *counter) look(now time.Time, n, max int64, window time.Duration) Usage {
+	t := now.UnixNano()
+	live := c.buckets
+	for len(live) > 0 && t-live[0].at >= int64(window) {
+		live = live[1:]
+	}
+	u := Usage{Ends: now}
+	for _, b := range live {
+		u.Used += b.n
+	}
+	u.OK = u.Used <= max-n
+	if len(live) > 0 {
+		u.Ends = time.Unix(0, min(live[len(live)-1].at, t)).Add(window)
+	}
+	if u.OK || n > max {
+		return u
+	}
+	used := u.Used
+	for _, b := range live {
+		if used -= b.n; used <= max-n {
+			u.Ends = time.Unix(0, min(b.at, t)).Add(window)
+			break
+		}
+	}
+	return u
+}
+
 // take returns the counter after asking for n at now, and the answer. It does
-// not change c. A grant counts until a whole window has passed.
+// not change c, which it returns if nothing was granted. A grant counts until a
+// whole window has passed.
 func (c *counter) take(now time.Time, n, max int64, window time.Duration) (*counter, Usage) {
+	u := c.look(now, n, max, window)
+	if !u.OK || n == 0 {
+		return c, u
+	}
 	next := c.at(now, window)
 	next.max = max
-	u := Usage{OK: next.used <= max-n, Used: next.used, Ends: next.expires()}
-	if !u.OK {
-		u.Ends = next.fits(n, max)
-		return next, u
-	}
-	if n > 0 {
-		next.add(now.UnixNano(), n)
-		u.Used, u.Ends = next.used, next.expires()
-	}
-	if u.Ends.IsZero() {
-		u.Ends = now
-	}
+	next.add(now.UnixNano(), n)
+	u.Used, u.Ends = next.used, next.expires()
 	return next, u
+}
+
+// grant is take for an n that fits; it changes c and returns it unless c is
+// shared.
+func (c *counter) grant(now time.Time, n, max int64, window time.Duration) (*counter, Usage) {
+	if c.shared {
+		return c.take(now, n, max, window)
+	}
+	t, kept := now.UnixNano(), c.buckets[:0]
+	c.used = 0
+	for _, b := range c.buckets {
+		if t-b.at < int64(window) {
+			kept = append(kept, bucket{min(b.at, t), b.n})
+			c.used += b.n
+		}
+	}
+	c.buckets, c.max, c.window = kept, max, window
+	c.add(t, n)
+	return c, Usage{OK: true, Used: c.used, Ends: c.expires()}
+}
+
+// give returns the counter without n of what was granted at a time, or a part
+// of it if less is left: the first bucket that is not older holds that grant,
+// because a merged one takes the later time.
+func (c *counter) give(n int64, at time.Time) *counter {
+	next := &counter{key: c.key, max: c.max, window: c.window, used: c.used}
+	next.buckets = append(make([]bucket, 0, len(c.buckets)), c.buckets...)
+	for i, b := range next.buckets {
+		if b.at < at.UnixNano() {
+			continue
+		}
+		back := min(n, b.n)
+		next.used -= back
+		if next.buckets[i].n -= back; next.buckets[i].n == 0 {
+			next.buckets = append(next.buckets[:i], next.buckets[i+1:]...)
+		}
+		break
+	}
+	return next
 }
 
 // at returns a copy of c without what has left the window at now. A bucket that
@@ -100,19 +165,6 @@ func (c *counter) merge() {
 		kept = append(kept, b)
 	}
 	c.buckets = kept
-}
-
-// fits returns when n more would fit under max, or for an n that never does,
-// when the window is empty.
-func (c *counter) fits(n, max int64) time.Time {
-	used := c.used
-	for _, b := range c.buckets {
-		used -= b.n
-		if used <= max-n {
-			return time.Unix(0, b.at).Add(c.window)
-		}
-	}
-	return c.expires()
 }
 
 var errBuckets = errors.New("damaged counter")

@@ -123,6 +123,31 @@ func TestCounterTakeLeavesItsReceiver(t *testing.T) {
 	}
 }
 
+// A grant in place comes to the same as one in a copy.
+func TestCounterGrant(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	now := time.Unix(1_800_000_000, 0)
+	a, b := &counter{key: "k"}, &counter{key: "k"}
+	for range 2000 {
+		now = now.Add(time.Duration(rnd.Int64N(int64(2*time.Minute))) - 10*time.Second)
+		n := rnd.Int64N(3) + 1
+		if !a.look(now, n, 100, time.Hour).OK {
+			continue
+		}
+		next, want := a.take(now, n, 100, time.Hour)
+		got, u := b.grant(now, n, 100, time.Hour)
+		if got != b || u != want || !reflect.DeepEqual(next.buckets, b.buckets) || next.used != b.used {
+			t.Fatalf("grant(%d) = %+v, %+v, want %+v, %+v", n, got, u, next, want)
+		}
+		a = next
+	}
+	shared := *b
+	b.shared = true
+	if next, _ := b.grant(now.Add(time.Hour), 1, 100, time.Hour); next == b || len(b.buckets) != len(shared.buckets) {
+		t.Error("grant changed a counter that is shared")
+	}
+}
+
 func FuzzParseBuckets(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(appendBuckets(nil, []bucket{{1_800_000_000_000_000_000, 1}, {1_800_000_000_000_000_001, MaxCount}}))

@@ -111,6 +111,9 @@ func (s *SQLite) collect(ids []rowID) []row {
 		r := row{rowID: id}
 		if n := m.rows[id.key]; n != nil {
 			r.item = n.item
+			if c, ok := n.item.(*counter); ok {
+				c.shared = true
+			}
 		}
 		rows = append(rows, r)
 	}

@@ -24,6 +24,7 @@ var bounds = map[Table]bound{
 	Sent:       {200_000, 64 << 20, false},
 	Author:     {200_000, 64 << 20, false},
 	Reputation: {100_000, 40 << 20, false},
+	TLSPolicy:  {20_000, 32 << 20, false},
 }
 
 const (
@@ -51,10 +52,11 @@ func (e *Entry) size() int64        { return int64(len(e.Key)+len(e.Value)) + ov
 type node struct {
 	item  item
 	ends  time.Time // item.expires(), at hand for the heap
+	size  int64     // item.size() as it was counted
 	index int       // in the heap
 }
 
-func (n *node) set(it item) { n.item, n.ends = it, it.expires() }
+func (n *node) set(it item) { n.item, n.ends, n.size = it, it.expires(), it.size() }
 
 // memory holds the items of one table: by key, in order, and by expiry. The
 // store's mutex guards it.
@@ -93,11 +95,11 @@ func (m *memory) put(it item) {
 		m.keys.add(key)
 		heap.Push(&m.first, n)
 	} else {
-		m.bytes -= n.item.size()
+		m.bytes -= n.size
 		n.set(it)
 		heap.Fix(&m.first, n.index)
 	}
-	m.bytes += it.size()
+	m.bytes += n.size
 }
 
 // remove forgets a key and reports whether it was there.
@@ -109,7 +111,7 @@ func (m *memory) remove(key string) bool {
 	delete(m.rows, key)
 	m.keys.remove(key)
 	heap.Remove(&m.first, n.index)
-	m.bytes -= n.item.size()
+	m.bytes -= n.size
 	return true
 }
 

@@ -277,51 +277,6 @@ func (s *SQLite) List(ctx context.Context, t Table, prefix string) ([]Entry, err
 	return all, nil
 }
 
-// Take implements Store.
-func (s *SQLite) Take(ctx context.Context, key string, n, max int64, window time.Duration) (Usage, error) {
-	if key == "" || n < 0 || n > MaxCount || max < 0 || max > MaxCount || window <= 0 || window > MaxWindow {
-		return Usage{}, fmt.Errorf("%w: counter with n %d, max %d, window %v", ErrInvalid, n, max, window)
-	}
-	m, err := s.enter(ctx, counterTable, key)
-	if err != nil {
-		return Usage{}, err
-	}
-	defer s.mu.Unlock()
-	c := &counter{key: key}
-	if known := m.rows[key]; known != nil {
-		c = known.item.(*counter)
-	}
-	next, u := c.take(time.Now(), n, max, window)
-	if u.OK && n > 0 {
-		m.put(next)
-		s.dirty[rowID{counterTable, key}] = struct{}{}
-		s.evict(ctx, counterTable, m)
-	}
-	return u, nil
-}
-
-// Reset implements Store.
-func (s *SQLite) Reset(ctx context.Context, key string) error {
-	return s.Delete(ctx, counterTable, key)
-}
-
-// Counters implements Store.
-func (s *SQLite) Counters(ctx context.Context, prefix string) ([]Counter, error) {
-	now := time.Now()
-	m, err := s.enter(ctx, counterTable, prefix)
-	if err != nil {
-		return nil, err
-	}
-	defer s.mu.Unlock()
-	var all []Counter
-	for _, it := range m.list(prefix, now) {
-		c := it.(*counter)
-		c = c.at(now, c.window)
-		all = append(all, Counter{Key: c.key, Used: c.used, Max: c.max, Window: c.window, Ends: c.expires()})
-	}
-	return all, nil
-}
-
 // Stats tells how full the store is.
 type Stats struct {
 	Tables map[Table]TableStats

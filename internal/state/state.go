@@ -28,10 +28,12 @@ const (
 	Author Table = "author"
 	// Reputation has how mail of a domain or a network was judged.
 	Reputation Table = "reputation"
+	// TLSPolicy has the MTA-STS policies of other domains.
+	TLSPolicy Table = "tls_policy"
 )
 
 // Tables lists all tables.
-var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation}
+var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation, TLSPolicy}
 
 // Bounds of one entry or counter. A Put or Take beyond them is ErrInvalid.
 const (
@@ -67,6 +69,17 @@ type Usage struct {
 	// if nothing more is added. An n above max never fits: then it is when the
 	// window is empty.
 	Ends time.Time
+	// At is when it was asked or added, for Give.
+	At time.Time
+}
+
+// Claim is one of the counts that TakeAll makes.
+type Claim struct {
+	Key    string
+	N, Max int64
+	Window time.Duration
+	// Soft says that the other claims are counted even if this does not fit.
+	Soft bool
 }
 
 // Counter is a counter as a list shows it.
@@ -98,6 +111,14 @@ type Store interface {
 	// conservative by at most a sixtieth of the window. n = 0 only asks. A
 	// counter has one window: who counts by two uses two keys.
 	Take(ctx context.Context, key string, n, max int64, window time.Duration) (Usage, error)
+	// TakeAll is Take for several counters in one step; their keys differ. It
+	// counts nothing if ask is set, or if a claim does not fit that is not Soft.
+	// A Soft claim that does not fit is not counted. There is one Usage for each
+	// claim, in order; Used is without what was not counted.
+	TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage, error)
+	// Give takes back n of what was added to the counter key at a time (Usage.At),
+	// or what is left of it: the mail was refused after all.
+	Give(ctx context.Context, key string, n int64, at time.Time) error
 	// Reset forgets a counter; one that is not there is no error.
 	Reset(ctx context.Context, key string) error
 	// Counters lists the counters whose key has the prefix, by key.

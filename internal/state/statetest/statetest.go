@@ -44,6 +44,9 @@ func Run(t *testing.T, open func(t *testing.T, name string) state.Store) {
 		{"counters", counters},
 		{"reset", reset},
 		{"take concurrently", takeConcurrently},
+		{"take all", takeAll},
+		{"take all concurrently", takeAllConcurrently},
+		{"give back", give},
 		{"counter is there after a restart", restartCounter},
 		{"closed", closed},
 	} {
@@ -466,6 +469,124 @@ func takeConcurrently(t *testing.T, s state.Store, _ func() state.Store) {
 	all.Wait()
 	if granted.Load() != max {
 		t.Errorf("granted %d, want %d", granted.Load(), max)
+	}
+}
+
+// used returns what Counters says of key, and 0 for a counter that is not there.
+func used(t *testing.T, s state.Store, key string) int64 {
+	t.Helper()
+	all, err := s.Counters(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Key == key {
+			return c.Used
+		}
+	}
+	return 0
+}
+
+func takeAll(t *testing.T, s state.Store, again func() state.Store) {
+	claim := func(key string, n, max int64, soft bool) state.Claim {
+		return state.Claim{Key: key, N: n, Max: max, Window: time.Hour, Soft: soft}
+	}
+	for _, tc := range []struct {
+		name   string
+		claims []state.Claim
+		ask    bool
+		ok     []bool
+		used   []int64 // as answered, and as counted afterwards
+	}{
+		{"none", nil, false, nil, nil},
+		{"asked", []state.Claim{claim("a", 2, 3, false), claim("b", 9, 3, false)}, true, []bool{true, false}, []int64{0, 0}},
+		{"all fit", []state.Claim{claim("a", 2, 3, false), claim("b", 1, 9, false)}, false, []bool{true, true}, []int64{2, 1}},
+		{"the second refuses", []state.Claim{claim("b", 1, 9, false), claim("a", 2, 3, false), claim("c", 1, 9, true)}, false, []bool{true, false, true}, []int64{1, 2, 0}},
+		{"a soft one refuses", []state.Claim{claim("b", 1, 9, false), claim("a", 2, 3, true)}, false, []bool{true, false}, []int64{2, 2}},
+		{"of none", []state.Claim{claim("b", 0, 9, false), claim("a", 1, 3, false)}, false, []bool{true, true}, []int64{2, 3}},
+		{"never fits", []state.Claim{claim("new", 9, 3, false)}, false, []bool{false}, []int64{0}},
+	} {
+		got, err := s.TakeAll(t.Context(), tc.claims, tc.ask)
+		if err != nil || len(got) != len(tc.claims) {
+			t.Fatalf("TakeAll %s = %+v, %v, want %d answers", tc.name, got, err, len(tc.claims))
+		}
+		for i, u := range got {
+			if u.OK != tc.ok[i] || u.Used != tc.used[i] || u.At.IsZero() || u.Ends.IsZero() {
+				t.Errorf("TakeAll %s: claim %d = %+v, want OK %v, used %d", tc.name, i, u, tc.ok[i], tc.used[i])
+			}
+			if n := used(t, s, tc.claims[i].Key); n != tc.used[i] {
+				t.Errorf("TakeAll %s: counter %s has %d, want %d", tc.name, tc.claims[i].Key, n, tc.used[i])
+			}
+		}
+	}
+	_, err := s.TakeAll(t.Context(), []state.Claim{claim("b", 1, 9, false), claim("", 1, 9, false)}, false)
+	wantErr(t, "TakeAll with a claim without a key", err, state.ErrInvalid)
+	_, err = s.TakeAll(t.Context(), []state.Claim{claim(strings.Repeat("k", state.MaxKeyBytes+1), 1, 9, false)}, true)
+	wantErr(t, "TakeAll with a long key", err, state.ErrInvalid)
+	s = again()
+	if b := used(t, s, "b"); b != 2 {
+		t.Errorf("counter b has %d after a restart, want 2", b)
+	}
+}
+
+// takeAllConcurrently takes two counters in both orders: what one grants the
+// other has granted, too.
+func takeAllConcurrently(t *testing.T, s state.Store, _ func() state.Store) {
+	const max = 100
+	var granted atomic.Int64
+	var all sync.WaitGroup
+	for w := range 8 {
+		claims := []state.Claim{{Key: "k", N: 1, Max: max, Window: time.Hour}, {Key: "l", N: 1, Max: 2 * max, Window: time.Hour}}
+		if w%2 == 1 {
+			slices.Reverse(claims)
+		}
+		all.Go(func() {
+			for range 50 {
+				u, err := s.TakeAll(t.Context(), claims, false)
+				if err != nil {
+					t.Errorf("TakeAll() = %v", err)
+					return
+				}
+				if u[0].OK && u[1].OK {
+					granted.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if k, l := used(t, s, "k"), used(t, s, "l"); granted.Load() != max || k != max || l != max {
+		t.Errorf("granted %d, counted %d and %d, want %d each", granted.Load(), k, l, max)
+	}
+}
+
+func give(t *testing.T, s state.Store, again func() state.Store) {
+	var at time.Time
+	for i := range 100 { // so many that neighbours are merged
+		u, err := s.Take(t.Context(), "k", 2, 1000, time.Hour)
+		if err != nil || !u.OK {
+			t.Fatalf("Take() = %+v, %v", u, err)
+		}
+		if i == 50 {
+			at = u.At
+		}
+	}
+	if err := s.Give(t.Context(), "k", 2, at); err != nil || used(t, s, "k") != 198 {
+		t.Errorf("Give() = %v, %d left, want 198", err, used(t, s, "k"))
+	}
+	if err := s.Give(t.Context(), "never", 1, at); err != nil {
+		t.Errorf("Give() to nobody = %v", err)
+	}
+	u, err := s.Take(t.Context(), "one", 3, 3, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Give(t.Context(), "one", 9, u.At); err != nil || used(t, s, "one") != 0 {
+		t.Errorf("Give() of more = %v, %d left, want 0", err, used(t, s, "one"))
+	}
+	wantErr(t, "Give of less than none", s.Give(t.Context(), "k", -1, at), state.ErrInvalid)
+	s = again()
+	if k, one := used(t, s, "k"), used(t, s, "one"); k != 198 || one != 0 {
+		t.Errorf("counters have %d and %d after a restart, want 198 and 0", k, one)
 	}
 }
 
