@@ -65,7 +65,8 @@ type User struct {
 type Alias struct {
 	// Addr is folded; an empty LocalPart makes it the domain's catch-all.
 	Addr mailaddr.Address `json:"addr"`
-	// To has the targets in the order in which they were added.
+	// To has the targets in the order in which they were added. That of a catch-all
+	// may be a domain, with an empty LocalPart: see For.
 	To []mailaddr.Address `json:"to"`
 }
 
@@ -86,6 +87,7 @@ type Reader interface {
 	Alias(ctx context.Context, addr mailaddr.Address) (Alias, error)
 	// Aliases lists like Users; the address of a catch-all is "@domain".
 	Aliases(ctx context.Context, mask string) ([]Alias, error)
+	Rights
 	// Version grows with every change that was made through this store. Who
 	// caches an answer takes Version before the look-up, and drops the answer
 	// when Version has moved.
@@ -118,6 +120,8 @@ type Writer interface {
 	// RemoveAlias removes the named targets, or the alias when none is named or
 	// left. A target that the alias does not have is ErrNotFound, and nothing changes.
 	RemoveAlias(ctx context.Context, addr mailaddr.Address, to ...mailaddr.Address) error
+
+	RightsWriter
 }
 
 // Store is a store that can be changed.

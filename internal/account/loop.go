@@ -71,7 +71,7 @@ func (w *loopWalk) next(ctx context.Context, addr mailaddr.Address) (to []mailad
 		return to, mailbox, err
 	}
 	to, err = w.targets(ctx, mailaddr.Address{Domain: addr.Domain})
-	return to, false, err
+	return Alias{To: to}.For(addr), false, err
 }
 
 // mailbox reports whether addr is a mailbox, or an address with a detail of a

@@ -25,8 +25,10 @@ const (
 // the user, also through other aliases. Whose mail it is decides, in the order
 // of virtual(5): the address itself, then without its detail, then the
 // catch-all. So a catch-all covers no mailbox, and an alias that is spelled
-// like a detail belongs to its targets. delim is recipient_delimiter, empty for
-// none. The null reverse-path and a bare local part are nobody's.
+// like a detail belongs to its targets. Besides, a grant lets a user send as an
+// address and its details, or as every address of a domain, whosever they are.
+// delim is recipient_delimiter, empty for none. The null reverse-path and a bare
+// local part are nobody's.
 //
 // Whether the user is held or disabled is not looked at. An error is the
 // store's, and transient.
@@ -39,7 +41,10 @@ func MaySend(ctx context.Context, s reader, user, as mailaddr.Address, delim str
 		return true, nil
 	}
 	w := walk{reader: s, user: user, delim: delim, seen: map[mailaddr.Address]bool{}}
-	return w.leads(ctx, as, 0)
+	if yes, err := w.leads(ctx, as, 0); yes || err != nil {
+		return yes, err
+	}
+	return granted(ctx, s, user, as, delim)
 }
 
 // walk follows aliases towards one user.
@@ -61,7 +66,7 @@ func (w *walk) leads(ctx context.Context, addr mailaddr.Address, depth int) (boo
 	}
 	base, _, cut := addr.CutDetail(w.delim)
 	for _, name := range candidates(addr, base, cut) {
-		found, yes, err := w.row(ctx, name, depth)
+		found, yes, err := w.row(ctx, addr, name, depth)
 		if found || err != nil {
 			return yes, err
 		}
@@ -78,9 +83,9 @@ func candidates(addr, base mailaddr.Address, cut bool) []mailaddr.Address {
 	return append(all, mailaddr.Address{Domain: addr.Domain})
 }
 
-// row looks at the user and the alias of that exact name, which may both be
-// there: a mailbox with a copy for somebody else.
-func (w *walk) row(ctx context.Context, name mailaddr.Address, depth int) (found, yes bool, err error) {
+// row looks at the user and the alias of that exact name, which may hold addr and
+// may both be there: a mailbox with a copy for somebody else.
+func (w *walk) row(ctx context.Context, addr, name mailaddr.Address, depth int) (found, yes bool, err error) {
 	if name.LocalPart != "" {
 		_, err := w.User(ctx, name)
 		if err == nil && name == w.user {
@@ -95,7 +100,7 @@ func (w *walk) row(ctx context.Context, name mailaddr.Address, depth int) (found
 	if err != nil {
 		return found, false, ignoreNotFound(err)
 	}
-	for _, to := range a.To {
+	for _, to := range a.For(addr) {
 		if yes, err := w.leads(ctx, fold(to), depth+1); yes || err != nil {
 			return true, yes, err
 		}

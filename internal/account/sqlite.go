@@ -25,11 +25,14 @@ var migrations embed.FS
 type SQLite struct {
 	db *sqlite.DB
 
-	domain, user, alias *sql.Stmt
+	domain, user, alias, grant, grantee, posting *sql.Stmt
 
-	domains *cache[string, Domain]
-	users   *cache[mailaddr.Address, User]
-	aliases *cache[mailaddr.Address, Alias]
+	domains  *cache[string, Domain]
+	users    *cache[mailaddr.Address, User]
+	aliases  *cache[mailaddr.Address, Alias]
+	grants   *cache[mailaddr.Address, []mailaddr.Address]
+	grantees *cache[mailaddr.Address, []mailaddr.Address]
+	postings *cache[mailaddr.Address, Posting]
 
 	version atomic.Uint64 // moves after the commit of a change, before it returns
 }
@@ -50,15 +53,21 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
 	s := &SQLite{
-		db:      db,
-		domains: newCache[string, Domain](),
-		users:   newCache[mailaddr.Address, User](),
-		aliases: newCache[mailaddr.Address, Alias](),
+		db:       db,
+		domains:  newCache[string, Domain](),
+		users:    newCache[mailaddr.Address, User](),
+		aliases:  newCache[mailaddr.Address, Alias](),
+		grants:   newCache[mailaddr.Address, []mailaddr.Address](),
+		grantees: newCache[mailaddr.Address, []mailaddr.Address](),
+		postings: newCache[mailaddr.Address, Posting](),
 	}
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
-	}{{&s.domain, selectDomain}, {&s.user, selectUser}, {&s.alias, selectAlias}} {
+	}{
+		{&s.domain, selectDomain}, {&s.user, selectUser}, {&s.alias, selectAlias},
+		{&s.grant, selectGrants}, {&s.grantee, selectGrantees}, {&s.posting, selectPosting},
+	} {
 		if *p.stmt, err = db.Reader.PrepareContext(ctx, p.query); err != nil {
 			return nil, errors.Join(fmt.Errorf("accounts: prepare: %w", err), s.Close())
 		}
@@ -69,7 +78,7 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 // Close implements Store.
 func (s *SQLite) Close() error {
 	var errs []error
-	for _, stmt := range []*sql.Stmt{s.domain, s.user, s.alias} {
+	for _, stmt := range []*sql.Stmt{s.domain, s.user, s.alias, s.grant, s.grantee, s.posting} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -190,7 +199,11 @@ func scanAliases(rows *sql.Rows) (all []Alias, err error) {
 		if err := rows.Scan(&addr.LocalPart, &addr.Domain, &target); err != nil {
 			return nil, err
 		}
-		to, err := mailaddr.Parse(target)
+		var to mailaddr.Address
+		err := to.UnmarshalText([]byte(target)) // "@example.org" is all of a domain
+		if err == nil && to.IsNull() {
+			err = mailaddr.ErrSyntax
+		}
 		if err != nil {
 			return nil, fmt.Errorf("alias %s has target %q: %w", addr, target, err)
 		}

@@ -252,6 +252,9 @@ func validAlias(a Alias) error {
 		return fmt.Errorf("%w: an alias has 1 to %d targets", ErrInvalid, MaxTargets)
 	}
 	for _, to := range a.To {
+		if isDomain(to) && a.Addr.LocalPart == "" {
+			to.LocalPart = "x" // the whole domain is another name
+		}
 		if err := validAddr(to); err != nil {
 			return err
 		}

@@ -40,6 +40,10 @@ func Run(t *testing.T, open func(t *testing.T) account.Store) {
 		{"version moves with each change", version},
 		{"an answer is never older than a change", fresh},
 		{"two writers", writers},
+		{"grants", grants},
+		{"posting rules", postings},
+		{"allow and deny entries", entries},
+		{"version moves with rights", rightsVersion},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, open(t)) })
 	}
@@ -211,6 +215,10 @@ func loops(t *testing.T, s account.Store) {
 		{"@catch.example", "via@example.org", account.ErrLoop},
 		{"@catch.example", "carol@catch.example", nil},
 		{"alice+box@example.org", "alice+box@example.org", nil}, // the mailbox takes it
+		{"@example.org", "@example.org", account.ErrLoop},
+		{"@example.org", "@catch.example", nil},
+		{"@catch.example", "@example.org", account.ErrLoop},
+		{"dave@catch.example", "dave@example.org", account.ErrLoop}, // by the name that its domain is
 	} {
 		a := account.Alias{Addr: Addr(t, tc.name)}
 		for to := range strings.SplitSeq(tc.to, ",") {
