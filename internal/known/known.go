@@ -431,6 +431,6 @@ func (m *Memory) Correspondent(ctx context.Context, user string, author mailaddr
 	if err != nil {
 		return false
 	}
-	_, ok, err := m.get(ctx, state.Sent, hash("pair", address(a), address(author)))
+	ok, err := m.Wrote(ctx, a, author)
 	return ok && err == nil
 }
