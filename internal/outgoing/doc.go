@@ -1,0 +1,21 @@
+// Package outgoing sends the mail that Gatepost itself writes or passes on:
+// notices, vacation replies, reports, redirects.
+//
+// Add makes a message durable; from then on it is sent, or its failure told, by
+// whatever happens. Run brings it to a smtpd on this host (SMTP with SASL) and
+// removes it only after that server's 250. sendmail(1) is never used: it is a
+// set-group-ID program, which a hardened unit may not run.
+//
+// A message is one file in the spool: a line of JSON with the envelope, then
+// the bytes. It is written under a temporary name, synced, and renamed, so that
+// after a power cut there is the whole of it or nothing. A message that was
+// taken just before a crash is sent again: a duplicate is a nuisance, a loss is
+// not.
+//
+// What the spool wrote itself is what the daemon on milter-outgoing may sign
+// (Wrote); a redirect is somebody else's mail and never is.
+//
+// Limits: one connection at a time; a message that the smtpd refuses for good,
+// for one of its recipients at least, is kept beside the spool and told in the
+// log, because a bounce to ourselves would help nobody.
+package outgoing

@@ -1,0 +1,287 @@
+package outgoing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/mailerr"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func addr(s string) mailaddr.Address {
+	a, err := mailaddr.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+func notice(id string) Mail {
+	return Mail{Kind: Notice, RcptTo: []mailaddr.Address{addr("alice@example.org")}, MessageID: id,
+		Raw: []byte("Subject: x\n\n.hidden\n")}
+}
+
+// script is a sender that answers as told, then takes everything.
+type script struct {
+	mu      sync.Mutex
+	answers []error
+	got     []envelope
+	at      []time.Time
+}
+
+func (s *script) send(_ context.Context, e envelope, _ []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = append(s.at, time.Now())
+	if len(s.answers) > 0 {
+		err := s.answers[0]
+		s.answers = s.answers[1:]
+		if err != nil {
+			return err
+		}
+	}
+	s.got = append(s.got, e)
+	return nil
+}
+
+func queue(t *testing.T, dir string, s sender) *Queue {
+	t.Helper()
+	cfg := Default()
+	cfg.Address = "127.0.0.1:1"
+	q, err := New(cfg, dir, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.sender = s
+	return q
+}
+
+// run runs q for d of the bubble's time.
+func run(t *testing.T, q *Queue, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	if err := q.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []error{errors.New("no connection"), errors.New("no connection")}}
+		q := queue(t, t.TempDir(), s)
+		if err := q.Add(notice("<1@x>")); err != nil {
+			t.Fatal(err)
+		}
+		if k, ok := q.Wrote("<1@x>"); !ok || k != Notice {
+			t.Errorf("Wrote = %q, %v", k, ok)
+		}
+		run(t, q, 10*time.Minute)
+		if len(s.at) != 3 || len(s.got) != 1 || q.Len() != 0 {
+			t.Fatalf("%d tries, %d taken, %d left", len(s.at), len(s.got), q.Len())
+		}
+		if d := s.at[2].Sub(s.at[1]); d < time.Minute {
+			t.Errorf("the third try came %v after the second", d)
+		}
+		if _, ok := q.Wrote("<1@x>"); ok {
+			t.Error("a message that was taken is still known")
+		}
+	})
+}
+
+func TestGivesUp(t *testing.T) {
+	for name, answers := range map[string][]error{
+		"refused": {mailerr.With(mailerr.Permanent, errors.New("554"))},
+		"too old": slices.Repeat([]error{errors.New("451")}, 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				q := queue(t, dir, &script{answers: answers})
+				if err := q.Add(notice("<1@x>")); err != nil {
+					t.Fatal(err)
+				}
+				run(t, q, 6*24*time.Hour)
+				kept, err := os.ReadDir(filepath.Join(dir, "failed"))
+				if err != nil || len(kept) != 1 || q.Len() != 0 {
+					t.Errorf("%d kept, %v, %d wait", len(kept), err, q.Len())
+				}
+			})
+		})
+	}
+}
+
+// TestSurvives: what was added is sent after a crash, and what a crash left
+// half written is not.
+func TestSurvives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		q := queue(t, dir, &script{})
+		if err := q.Add(notice("<1@x>")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "tmp", "half.mail"), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := &script{}
+		q = queue(t, dir, s)
+		if _, ok := q.Wrote("<1@x>"); !ok || q.Len() != 1 {
+			t.Errorf("after the crash %d wait", q.Len())
+		}
+		run(t, q, time.Second)
+		if len(s.got) != 1 || s.got[0].RcptTo[0] != addr("alice@example.org") {
+			t.Errorf("sent %+v", s.got)
+		}
+	})
+}
+
+func TestBounds(t *testing.T) {
+	q := queue(t, t.TempDir(), &script{})
+	q.cfg.MaxMessages = 1
+	for name, m := range map[string]Mail{
+		"no recipient": {Raw: []byte("x")},
+		"empty":        {RcptTo: []mailaddr.Address{addr("a@b.example")}},
+	} {
+		if err := q.Add(m); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := q.Add(notice("<1@x>")); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Add(notice("<2@x>")); !errors.Is(err, ErrFull) {
+		t.Errorf("over the bound: %v", err)
+	}
+}
+
+// server is a real smtpd.
+type server struct {
+	mu   sync.Mutex
+	seen []string
+	data []byte
+}
+
+func (s *server) note(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, what)
+}
+
+func (s *server) NewSession(*smtp.Conn) (smtp.Session, error) { return s, nil }
+func (s *server) AuthMechanisms() []string                    { return []string{sasl.Plain} }
+func (s *server) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if user != "machine" || password != "secret word" {
+			return smtp.ErrAuthFailed
+		}
+		return nil
+	}), nil
+}
+func (s *server) Mail(from string, _ *smtp.MailOptions) error { s.note("from " + from); return nil }
+func (s *server) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasPrefix(to, "nobody") {
+		return &smtp.SMTPError{Code: 550, Message: "no such user"}
+	}
+	s.note("to " + to)
+	return nil
+}
+func (s *server) Data(r io.Reader) (err error) { s.data, err = io.ReadAll(r); return err }
+func (s *server) Reset()                       {}
+func (s *server) Logout() error                { return nil }
+
+func TestSMTP(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	be := &server{}
+	srv := smtp.NewServer(be)
+	srv.AllowInsecureAuth = true
+	go srv.Serve(ln)
+	defer srv.Close()
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("secret word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Address: ln.Addr().String(), User: "machine", PasswordFile: path, Hostname: "mx.example.org"}
+	s := &smtpSender{cfg: cfg}
+	m := notice("<1@x>")
+	e := envelope{RcptTo: m.RcptTo}
+	if err := s.send(t.Context(), e, m.Raw); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"from ", "to alice@example.org"}; !reflect.DeepEqual(be.seen, want) || string(be.data) != "Subject: x\r\n\r\n.hidden\r\n" {
+		t.Errorf("the server saw %q and %q", be.seen, be.data)
+	}
+	e.RcptTo = []mailaddr.Address{addr("nobody@example.org")}
+	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Permanent {
+		t.Errorf("unknown recipient: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Transient || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("wrong password: %v", err)
+	}
+	srv.Close()
+	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Transient {
+		t.Errorf("no server: %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	good := Default()
+	good.Address, good.User, good.PasswordFile = "127.0.0.1:10587", "machine", "/etc/gatepost/outgoing.secret"
+	for _, c := range []Config{Default(), good} {
+		if err := c.Validate(); err != nil {
+			t.Errorf("Validate(%+v) = %v", c, err)
+		}
+	}
+	away := good
+	away.Address = "192.0.2.1:25"
+	for name, c := range map[string]Config{"elsewhere": away, "no login": {Address: "127.0.0.1:25", GiveUp: good.GiveUp, MaxMessages: 1}} {
+		if c.Validate() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	good, err := encode(notice("<1@x>"), time.Unix(1, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte("{}\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		e, raw, err := decode(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		again, err := encode(Mail{e.Kind, e.MailFrom, e.RcptTo, e.MessageID, raw}, e.Added)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e2, raw2, err := decode(bytes.NewReader(again)); err != nil || !reflect.DeepEqual(e, e2) || !bytes.Equal(raw, raw2) {
+			t.Errorf("%+v comes back as %+v, %v", e, e2, err)
+		}
+	})
+}

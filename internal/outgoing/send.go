@@ -1,0 +1,110 @@
+package outgoing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+
+	"github.com/gatepost/gatepost/internal/mailerr"
+)
+
+const (
+	dialTimeout = 10 * time.Second
+	// sendTimeout bounds a whole transaction with a smtpd on this host, whose
+	// milters look at the message too.
+	sendTimeout = 5 * time.Minute
+	maxPassword = 1024
+)
+
+// smtpSender speaks SMTP to the smtpd of the settings.
+type smtpSender struct{ cfg Config }
+
+func (s *smtpSender) send(ctx context.Context, e envelope, raw []byte) error {
+	password, err := readPassword(s.cfg.PasswordFile)
+	if err != nil {
+		return err // transient: an admin mends it
+	}
+	d := net.Dialer{Timeout: dialTimeout}
+	conn, err := d.DialContext(ctx, "tcp", s.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("connect to the smtpd for mail of our own: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	c := smtp.NewClient(conn)
+	c.CommandTimeout, c.SubmissionTimeout = sendTimeout, sendTimeout
+	defer c.Close()
+	if err := transact(c, s.cfg, password, e, raw); err != nil {
+		return classed(err)
+	}
+	_ = c.Quit() // the message is taken
+	return nil
+}
+
+func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byte) error {
+	if err := c.Hello(cfg.Hostname); err != nil {
+		return fmt.Errorf("EHLO: %w", err)
+	}
+	if err := c.Auth(sasl.NewPlainClient("", cfg.User, password)); err != nil {
+		// A wrong password is the admin's to mend, not the message's fault.
+		return mailerr.With(mailerr.Transient, fmt.Errorf("log in as %s: %w", cfg.User, err))
+	}
+	if err := c.Mail(e.MailFrom.String(), nil); err != nil {
+		return fmt.Errorf("MAIL FROM: %w", err)
+	}
+	for _, r := range e.RcptTo {
+		if err := c.Rcpt(r.String(), nil); err != nil {
+			return fmt.Errorf("RCPT TO %s: %w", r, err)
+		}
+	}
+	w, err := c.Data()
+	if err != nil {
+		return fmt.Errorf("DATA: %w", err)
+	}
+	if _, err := w.Write(crlf(raw)); err != nil {
+		return fmt.Errorf("DATA: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("end of DATA: %w", err)
+	}
+	return nil
+}
+
+// classed gives err the class of the reply in it, where nobody classed it.
+func classed(err error) error {
+	var class interface{ MailClass() mailerr.Class }
+	var reply *smtp.SMTPError
+	if !errors.As(err, &class) && errors.As(err, &reply) && reply.Code/100 == 5 {
+		return mailerr.With(mailerr.Permanent, err)
+	}
+	return err
+}
+
+// crlf returns b with CRLF line ends and one at its end.
+func crlf(b []byte) []byte {
+	b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
+	if !bytes.HasSuffix(b, []byte("\n")) {
+		b = append(b, '\n')
+	}
+	return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
+}
+
+// readPassword returns the first line of the file.
+func readPassword(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("password for mail of our own: %w", err)
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	line = bytes.TrimRight(line, "\r")
+	if len(line) == 0 || len(line) > maxPassword {
+		return "", fmt.Errorf("password for mail of our own: the first line of %s has %d bytes", path, len(line))
+	}
+	return string(line), nil
+}
