@@ -171,6 +171,12 @@ func howto(t *testing.T) settings {
 		}
 		return out.String()
 	})
+	s.commands(page)
+	return s
+}
+
+// commands takes the lines of a page that begin with postconf.
+func (s settings) commands(page string) {
 	for line := range strings.Lines(page) {
 		command := strings.Fields(line)
 		if len(command) < 2 || command[0] != "postconf" {
@@ -180,7 +186,6 @@ func howto(t *testing.T) settings {
 			s.postconf(command[1], strings.ReplaceAll(q[1]+q[2], `\$`, "$"))
 		}
 	}
-	return s
 }
 
 // postconf takes one argument of postconf -e, -M or -P.
@@ -271,6 +276,23 @@ func TestHowtoAgrees(t *testing.T) {
 		_, ok := here[key]
 		if ok && !slices.Contains(simpler, key) && page.value(key) != here.value(key) {
 			t.Errorf("%s: docs/howto has %q, examples/ %q", key, page.value(key), here.value(key))
+		}
+	}
+}
+
+// TestOtherPagesAgree: so is what the pages about mail to others set.
+func TestOtherPagesAgree(t *testing.T) {
+	here := files(t)
+	for page, want := range map[string][]string{
+		"forwarding.md":   {"main recipient_canonical_maps", "main recipient_canonical_classes"},
+		"outgoing-tls.md": {"main smtp_tls_policy_maps", "main smtp_tls_security_level"},
+	} {
+		set := settings{}
+		set.commands(text(t, "../docs/howto/"+page))
+		for _, key := range want {
+			if v := set.value(key); v == "" || v != here.value(key) {
+				t.Errorf("%s: docs/howto/%s has %q, examples/ %q", key, page, v, here.value(key))
+			}
 		}
 	}
 }

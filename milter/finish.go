@@ -11,9 +11,11 @@ import (
 
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/reply"
+	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
 
@@ -24,6 +26,8 @@ type answer struct {
 	Reply      reply.Reply
 	Edits      []edit
 	Quarantine string
+	// Sender is the new reverse-path, null for the one that it has.
+	Sender mailaddr.Address
 }
 
 // finish gathers, decides, and tells the log, the journal and the meter. Once a
@@ -51,19 +55,31 @@ func (s *session) finish(start time.Time) answer {
 		}
 		a.Edits, d = s.plan(f, d)
 		d = s.keepVerdict(s.ctx, f, d)
+		if d.Reply.IsZero() {
+			a.Sender = s.newSender(s.srv.deps.Forward)
+		}
 	}()
 	if s.failed {
 		d = decision{Verdict: verdict.Defer, Reply: reply.Broken}
 	}
 	if a.Reply = d.Reply; !d.Reply.IsZero() {
-		a.Edits, a.Quarantine = nil, ""
+		a.Edits, a.Quarantine, a.Sender = nil, "", mailaddr.Address{}
 	}
 	func() {
 		defer s.recover()
 		s.tell(f, d, a, start)
 		s.remember(f, d)
+		s.ended()
 	}()
 	return a
+}
+
+// ended tells whom it concerns that smtpd's message is through.
+func (s *session) ended() {
+	if s.srv.deps.Ended == nil || s.msg == nil || s.listener != scan.Inbound && s.listener != scan.Outbound {
+		return
+	}
+	s.srv.deps.Ended(s.ctx, s.g.macros.value("i"), s.listener == scan.Outbound || s.msg.origin.User != "", s.msg.arrived)
 }
 
 // plan returns the changes that go with d, as far as the MTA takes them, or
@@ -189,6 +205,9 @@ func (s *session) tellFacts(f facts, a answer, add func(key, value string)) {
 		if err != nil {
 			add("fault", err.Error())
 		}
+	}
+	if a.Sender != (mailaddr.Address{}) {
+		add("sender_rewritten", a.Sender.String())
 	}
 	const shown = 20
 	names := make([]string, 0, shown)

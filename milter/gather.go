@@ -72,7 +72,12 @@ type Deps struct {
 	Sign func(signers []keys.Key, msg io.Reader) ([]string, error)
 	// MaySend says whether a login may use an address in the header From. Nil
 	// means that none may.
-	MaySend  func(ctx context.Context, user, as mailaddr.Address) (bool, error)
+	MaySend func(ctx context.Context, user, as mailaddr.Address) (bool, error)
+	// Forward passes mail on under a sender of ours; nil is off.
+	Forward *Forwarding
+	// Ended is told of every message of smtpd at its end: outbound, and when its
+	// transaction began. It does not block. Nil is nobody.
+	Ended    func(ctx context.Context, queueID string, outbound bool, began time.Time)
 	Verdicts verdictStore
 	// Quarantine keeps messages that nobody is to have; without it they go to
 	// Junk.

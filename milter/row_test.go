@@ -303,8 +303,8 @@ func rowLeadingSpace(t *testing.T) {
 func rowRecipients(t *testing.T) {
 	ln := serve(t, testConfig(), Deps{}, quiet(), scan.Inbound)
 	m := ln.dial(t).hello()
-	if m.actions&(0x4|0x8|0x40|0x80) != 0 {
-		t.Errorf("actions %x: we change neither sender nor recipients", m.actions)
+	if m.actions&(0x4|0x8|0x80) != 0 {
+		t.Errorf("actions %x: we change no recipients", m.actions)
 	}
 	changes, _ := m.transfer(plain())
 	for _, c := range changes {

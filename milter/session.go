@@ -118,6 +118,9 @@ func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	for _, e := range a.Edits {
 		s.apply(e)
 	}
+	if !a.Sender.IsNull() {
+		s.changeSender(a.Sender)
+	}
 	return gomilter.RespAccept, nil
 }
 

@@ -82,7 +82,7 @@ const (
 // itself, and the guard every UNKNOWN.
 const (
 	protocolVersion = 6
-	wantActions     = actAddHeaders | actChangeHeaders | actMacroList
+	wantActions     = actAddHeaders | actChangeHeaders | actChangeFrom | actMacroList
 	wantProtocol    = leadingSpace | noReplyHeader | noReplyConnect | noReplyHelo |
 		noReplyMail | noReplyRcpt | noReplyEOH | noReplyBody
 )

@@ -57,11 +57,11 @@ func TestNegotiate(t *testing.T) {
 		want      options
 		macroList bool
 	}{
-		{"Postfix 3.7", options{6, 0x1ff, 0x1fffff, nil}, options{6, 0x111, full, nil}, true},
-		{"no macro list", options{6, 0xff, 0x1fffff, nil}, options{6, 0x11, full, nil}, false},
+		{"Postfix 3.7", options{6, 0x1ff, 0x1fffff, nil}, options{6, 0x151, full, nil}, true},
+		{"no macro list", options{6, 0xff, 0x1fffff, nil}, options{6, 0x51, full, nil}, false},
 		{"milter_protocol = 2", options{2, 0x3f, 0x7f, nil}, options{2, 0x11, 0, nil}, false},
-		{"version 4", options{4, 0x1ff, 0x3ff, nil}, options{4, 0x111, noReplyHeader, nil}, true},
-		{"a later version", options{7, 0xffffffff, 0xffffffff, nil}, options{6, 0x111, full, nil}, true},
+		{"version 4", options{4, 0x1ff, 0x3ff, nil}, options{4, 0x151, noReplyHeader, nil}, true},
+		{"a later version", options{7, 0xffffffff, 0xffffffff, nil}, options{6, 0x151, full, nil}, true},
 		{"nothing", options{6, 0, 0, nil}, options{6, 0, 0, nil}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -8,18 +8,21 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -147,11 +150,27 @@ func submissionRequest(b *testing.B) func(conn, i int, buf []byte) []byte {
 	}
 }
 
-// BenchmarkPolicyRequest asks the server with the default configuration, with
+// benchConfig is the default configuration with three limits and ten rules, of
+// which none matches.
+func benchConfig() Config {
+	c := Default()
+	c.Limits = append(c.Limits,
+		limit.Limit{Name: "messages", Of: limit.Messages, Rate: limit.Per(10_000, 24*time.Hour)},
+		limit.Limit{Name: "network", By: limit.ByClientNetwork, Rate: limit.Per(1<<40, time.Hour)})
+	for i := range 10 {
+		network := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 32)
+		c.Rules = append(c.Rules, Rule{
+			Name: fmt.Sprint("r", i), When: When{ClientNetworks: []netaddr.Prefix{{Prefix: network}}}, Action: "REJECT no",
+		})
+	}
+	return c
+}
+
+// BenchmarkPolicyRequest asks the server with three limits and ten rules, with
 // real stores, journal, log and metrics.
 func BenchmarkPolicyRequest(b *testing.B) {
 	deps, records := benchDeps(b)
-	s, err := New(Default(), deps, infoLog())
+	s, err := New(benchConfig(), deps, infoLog())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -265,6 +284,6 @@ func BenchmarkDecide(b *testing.B) {
 	req := outbound(StateRcpt, "alice@example.org")
 	b.ReportAllocs()
 	for b.Loop() {
-		Decide(p, req, good)
+		Decide(p, req, good, time.Time{})
 	}
 }

@@ -1,11 +1,11 @@
 package policyd
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/gatepost/gatepost/internal/greylist"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -13,15 +13,43 @@ import (
 
 // Policy is what Decide goes by: one version of the configuration, checked.
 type Policy struct {
-	SenderLogin unit.Mode
-	NullSender  unit.Mode
-	Limits      []limit.Limit
-	rules       []rule
+	admission admission
+	rules     map[State][]rule
+	wants     wants  // what the rules look at
+	late      Action // to outbound mail that can not be judged
+	profiles  map[string]*profile
+	other     *profile // of a policy_context without one
 }
 
-// Facts are what was found out about one request. For inbound mail they are
-// zero.
+// profile is what holds for requests with one policy_context.
+type profile struct {
+	outbound    bool // also without a login
+	senderLogin unit.Mode
+	nullSender  unit.Mode
+	rules       bool
+	limits      *limit.Set
+	// bytes are those of limits that count bytes: at END-OF-MESSAGE the size is
+	// known at last.
+	bytes *limit.Set
+	// inbound says that a limit can concern mail without a login.
+	inbound, needsRcpts, needsNew, needsSender bool
+}
+
+// profile returns what holds for a policy_context.
+func (p *Policy) profile(context string) *profile {
+	if pr := p.profiles[context]; pr != nil {
+		return pr
+	}
+	if p.other != nil {
+		return p.other
+	}
+	return &profile{}
+}
+
+// Facts are what was found out about one request.
 type Facts struct {
+	// Late says that the facts could not be found in time.
+	Late bool
 	// AccountsAway says that the account store did not answer; the other facts
 	// about the account are not known then.
 	AccountsAway bool
@@ -35,14 +63,21 @@ type Facts struct {
 	// SenderLocal says that the sender's domain is ours, so that an alias can
 	// grant the right.
 	SenderLocal bool
-	// Limits are what the limits say; nil before they were asked. Mine is how
-	// many recipients of this transaction were passed before, uncounted.
-	Limits []limit.Result
-	Mine   int64
+	// Limits are what the limits say; nil before they were asked. Predicted says
+	// that they only tell what would happen, at RCPT.
+	Limits    []limit.Result
+	Predicted bool
+	// SRS is about a recipient in SRS form.
+	SRS SRSFacts
+	// Admit is about sender, client and recipient at RCPT; nil in other states.
+	Admit *AdmitFacts
+	// Greylist is what the greylist says; zero where it was not asked.
+	Greylist greylist.Outcome
 }
 
 // The rules that Decide names by itself; the others are limits and Rules.
 const (
+	ruleLate       = "request_timeout"
 	ruleAccounts   = "account_store"
 	ruleHeld       = "account_held"
 	ruleDisabled   = "account_disabled"
@@ -66,34 +101,62 @@ type Would struct {
 	Action Action
 }
 
+// Plain reports whether nothing is to be told of v.
+func (v *Verdict) Plain() bool { return v.Rule == "" && len(v.Would) == 0 }
+
 // Word returns the verdict in one word of a closed set, for metrics and the
 // journal: "dunno", "refuse", "defer", or what the administrator's rule did.
 func (v Verdict) Word() string {
 	a := v.Action
 	switch {
+	case a.word == ActionDunno:
+		return "dunno"
 	case a.word == ActionReject, a.Refuses() && a.word[0] == '5':
 		return "reject"
 	case a.Refuses(), a.word == ActionDeferIfReject:
 		return "defer"
 	}
 	switch a.word {
-	case ActionDunno, ActionHold, ActionDiscard, ActionRedirect, ActionBCC, ActionFilter, ActionPrepend, ActionWarn, ActionInfo:
+	case ActionHold, ActionDiscard, ActionRedirect, ActionBCC, ActionFilter, ActionPrepend, ActionWarn, ActionInfo:
 		return strings.ToLower(a.word)
 	}
 	return "permit"
 }
 
-// Decide returns the answer to req. Equal arguments give equal verdicts. With
-// f.Limits nil it answers what is right before the limits are asked.
-func Decide(p Policy, req Request, f Facts) Verdict {
-	v := Verdict{}
-	if req.Outbound() && aboutMail(req.ProtocolState) {
-		decideOutbound(&v, p, req, f)
+// Decide returns the answer to req at now. Equal arguments give equal verdicts.
+// With f.Limits nil it answers what is right before the limits are asked.
+func Decide(p Policy, req Request, f Facts, now time.Time) Verdict {
+	var v Verdict
+	decide(&v, &p, &req, &f, now)
+	return v
+}
+
+// decide asks each part in turn; the first that enforces gives the action.
+func decide(v *Verdict, p *Policy, req *Request, f *Facts, now time.Time) {
+	pr := p.profile(req.PolicyContext)
+	if aboutMail(req.ProtocolState) {
+		if pr.outbound || req.SASL.Username != "" {
+			decideOutbound(v, p, pr, req, f)
+		}
+		if f.SRS.Form {
+			decideSRS(v, *req, f.SRS)
+		}
+		if v.Action.IsZero() {
+			decideAdmission(v, &p.admission, req, f.Admit, now)
+		}
+		if v.Action.IsZero() {
+			decideLimits(v, f)
+		}
+	}
+	if rules := p.rules[req.ProtocolState]; v.Action.IsZero() && pr.rules && len(rules) > 0 {
+		decideOrderedRules(v, rules, &p.admission, req, f, f.Admit, now)
 	}
 	if v.Action.IsZero() {
-		decideRules(&v, p, req)
+		decideGreylist(v, f.Greylist)
 	}
-	return v
+	if v.Action.IsZero() {
+		v.Action = Dunno()
+	}
 }
 
 // aboutMail reports whether a sender and a transaction belong to the state.
@@ -104,103 +167,35 @@ func aboutMail(s State) bool {
 // counts reports whether the recipients are counted in the state.
 func counts(s State) bool { return s == StateData || s == StateEndOfMessage }
 
-// decideOutbound asks the account, the sender and the limits, in this order.
-func decideOutbound(v *Verdict, p Policy, req Request, f Facts) {
+// decideOutbound asks the account and the sender, in this order.
+func decideOutbound(v *Verdict, p *Policy, pr *profile, req *Request, f *Facts) {
+	if f.AccountsAway && !f.Late {
+		v.set(unit.Enforce, ruleAccounts, p.late)
+		return
+	}
+	if f.Late {
+		v.set(unit.Enforce, ruleLate, p.late)
+		return
+	}
 	if req.SASL.Username == "" {
 		return
 	}
-	if f.AccountsAway {
-		v.set(unit.Enforce, ruleAccounts, refuse(reply.Broken))
-		return
-	}
-	user := shown(f.User)
 	if f.Held {
-		v.set(unit.Enforce, ruleHeld, refusal(554, "7.1", "sending is held for user "+user+"; the administrator of this server can release it"))
+		v.set(unit.Enforce, ruleHeld, refusal(554, "7.1", "sending is held for user "+shown(f.User)+"; the administrator of this server can release it"))
 		return
 	}
 	if f.Disabled {
-		v.set(unit.Enforce, ruleDisabled, refusal(554, "7.1", "user "+user+" is disabled"))
+		v.set(unit.Enforce, ruleDisabled, refusal(554, "7.1", "user "+shown(f.User)+" is disabled"))
 		return
 	}
 	if !f.Known {
-		v.set(p.SenderLogin, ruleUnknown, refusal(553, "7.1", "user "+user+" has no account here"))
+		v.set(pr.senderLogin, ruleUnknown, refusal(553, "7.1", "user "+shown(f.User)+" has no account here"))
 	}
 	if req.MailFrom == "" {
-		v.set(p.NullSender, ruleNullSender, refusal(553, "7.1", "user "+user+" may not send with the null sender <>"))
+		v.set(pr.nullSender, ruleNullSender, refusal(553, "7.1", "user "+shown(f.User)+" may not send with the null sender <>"))
 	} else if f.Known && !f.MaySend {
-		v.set(p.SenderLogin, ruleSender, refusal(553, "7.1", senderText(user, req.MailFrom, f.SenderLocal)))
+		v.set(pr.senderLogin, ruleSender, refusal(553, "7.1", rightsText(f.User, req.MailFrom, f.SenderLocal)))
 	}
-	if v.Action.IsZero() {
-		decideLimits(v, f)
-	}
-}
-
-// senderText says who may grant the right: nobody for a domain of others.
-func senderText(user, sender string, local bool) string {
-	sender = shown(sender)
-	text := "user " + user + " may not send as " + sender
-	if local {
-		text += "; an administrator can add an alias " + sender + " that leads to " + user
-	}
-	return text
-}
-
-// decideLimits refuses by the first limit that does not allow.
-func decideLimits(v *Verdict, f Facts) {
-	for _, r := range f.Limits {
-		if r.Allowed {
-			continue
-		}
-		mode := unit.Observe
-		if r.Limit.Enforced() {
-			mode = unit.Enforce
-		}
-		code := 450
-		if r.Never() && f.Mine == 0 {
-			code = 550 // trying again would not help
-		}
-		v.set(mode, "limit "+r.Limit.Name, refusal(code, "7.1", LimitText(r, f.Mine)))
-	}
-}
-
-// LimitText names the limit, what was used of it and when it ends. mine is how
-// many recipients the mail in hand had before, uncounted.
-func LimitText(r limit.Result, mine int64) string {
-	text := fmt.Sprintf("limit %s: %d of %d recipients in %s used by %s",
-		r.Limit.Name, r.Used, r.Limit.Rate.Count, unit.Duration(r.Limit.Rate.Window), shown(r.Key))
-	if mine > 0 {
-		text += fmt.Sprintf(" and %d by this mail", mine)
-	} else if r.Asked > 1 && !r.Allowed {
-		text += fmt.Sprintf(", this mail has %d", r.Asked)
-	}
-	if r.Ends.IsZero() {
-		return text
-	}
-	return text + "; ends " + minuteAfter(r.Ends)
-}
-
-// minuteAfter writes t in UTC, rounded up: who tries again at that minute is
-// not too early.
-func minuteAfter(t time.Time) string {
-	if rounded := t.Truncate(time.Minute); rounded.Before(t) {
-		t = rounded.Add(time.Minute)
-	}
-	return t.UTC().Format("2006-01-02 15:04 UTC")
-}
-
-// decideRules takes the first rule that matches and enforces, else DUNNO.
-func decideRules(v *Verdict, p Policy, req Request) {
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.mode == unit.Off || !r.matches(&req) {
-			continue
-		}
-		v.set(r.mode, "rule "+r.name, r.action)
-		if r.mode == unit.Enforce {
-			return
-		}
-	}
-	v.Action = Dunno()
 }
 
 // set takes the action if mode enforces and none was taken, and notes it if

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/netaddr"
+	ruleexpr "github.com/gatepost/gatepost/internal/rule"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -29,14 +31,24 @@ type Rule struct {
 	PermitsRelay bool `yaml:"permits_relay"`
 }
 
-// When is the conditions of a rule.
+// When is the conditions of a rule. In the configuration a text stands for
+// {expr: text}.
 type When struct {
+	// Expr is a condition in the language of package rule over the attributes and
+	// facts of ruleEnv, for example `sender_domain == "example.com" and hour < 6`.
+	Expr string `yaml:"expr"`
 	// ClientNetworks has the client's address in one of them.
 	ClientNetworks []netaddr.Prefix `yaml:"client_networks"`
 	// PolicyContext is the service's policy_context in main.cf.
 	PolicyContext string `yaml:"policy_context"`
 	// ProtocolState is the SMTP event; empty means RCPT.
 	ProtocolState string `yaml:"protocol_state"`
+}
+
+// UnmarshalScalar reads the short form of a When.
+func (w *When) UnmarshalScalar(text string) error {
+	*w = When{Expr: text}
+	return nil
 }
 
 // rule is a Rule that is ready to be asked.
@@ -46,6 +58,8 @@ type rule struct {
 	when   When
 	state  State
 	action Action
+	// expr is When.Expr compiled; nil without one.
+	expr *ruleexpr.Set[*ruleEnv]
 }
 
 // states are those that a rule can name.
@@ -86,12 +100,29 @@ func (r Rule) build() (rule, error) {
 	if r.PermitsRelay && len(r.When.ClientNetworks) == 0 && r.When.PolicyContext == "" {
 		errs = append(errs, config.Invalid("when", "a rule with permits_relay needs client_networks or policy_context: else everybody may relay"))
 	}
+	if out.expr, err = r.compile(nil); err != nil {
+		errs = append(errs, err)
+	}
 	for _, p := range r.When.ClientNetworks {
 		if !p.IsValid() || p.Addr().Is4In6() || p.Prefix != p.Masked() {
 			errs = append(errs, config.Invalid("when.client_networks", "%s is not a network: use %s", p, p.Masked()))
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// compile compiles the expression; nil without one. With maps it is an error to
+// name another.
+func (r Rule) compile(maps ruleexpr.Maps) (*ruleexpr.Set[*ruleEnv], error) {
+	if strings.TrimSpace(r.When.Expr) == "" {
+		return nil, nil
+	}
+	set, err := ruleexpr.Compile[*ruleEnv]([]ruleexpr.Source{{Name: r.Name, When: r.When.Expr}}, ruleexpr.Options{Maps: maps})
+	var f *config.Fault
+	if errors.As(err, &f) {
+		return nil, config.Invalid("when", "%s", f.Text)
+	}
+	return set, err
 }
 
 // action builds the rule's action: one of the closed set, or with the licence
@@ -104,8 +135,65 @@ func (r Rule) action() (Action, error) {
 	return permitAction(r.relayPermit(), r.Action)
 }
 
-// matches reports whether every condition of r holds.
-func (r *rule) matches(req *Request) bool {
+// decideOrderedRules takes the first rule that matches and enforces.
+func decideOrderedRules(v *Verdict, rules []rule, a *admission, req *Request, f *Facts, more *AdmitFacts, now time.Time) {
+	var env *ruleEnv
+	for i := range rules {
+		r := &rules[i]
+		if r.mode == unit.Off || !r.conditions(req) {
+			continue
+		}
+		if r.expr != nil {
+			if env == nil {
+				env = newRuleEnv(a, req, f, more, now)
+			}
+			// One that fails is no hit; its Counts tell.
+			if hit, err := r.expr.Eval(0, env); err != nil || !hit {
+				continue
+			}
+		}
+		v.set(r.mode, "rule "+r.name, r.action)
+		if r.mode == unit.Enforce {
+			return
+		}
+	}
+}
+
+// bind compiles the expressions of rules anew with the maps that there are, and
+// says which rule names another.
+func bind(rules map[State][]rule, maps ruleexpr.Maps) error {
+	var errs []error
+	for _, list := range rules {
+		for i := range list {
+			r := &list[i]
+			if r.expr == nil {
+				continue
+			}
+			set, err := Rule{Name: r.name, When: r.when}.compile(maps)
+			if err != nil {
+				errs = append(errs, config.Under("rule "+r.name, err))
+				continue
+			}
+			r.expr = set
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wantsOf says which facts the expressions of rules look at.
+func wantsOf(rules []rule) wants {
+	var w wants
+	for i := range rules {
+		if e := rules[i].expr; e != nil && rules[i].mode != unit.Off {
+			w.senderLocal = w.senderLocal || e.Uses("sender_local")
+			w.recipientLocal = w.recipientLocal || e.Uses("recipient_local")
+		}
+	}
+	return w
+}
+
+// conditions reports whether every condition of r but its expression holds.
+func (r *rule) conditions(req *Request) bool {
 	if req.ProtocolState != r.state || r.when.PolicyContext != "" && r.when.PolicyContext != req.PolicyContext {
 		return false
 	}

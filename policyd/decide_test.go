@@ -3,6 +3,7 @@ package policyd
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,8 +50,9 @@ func with(f Facts, change func(*Facts)) Facts {
 // result is what a limit of 20 in an hour says.
 func result(mode unit.Mode, allowed bool, asked, used int64) limit.Result {
 	r := limit.Result{
-		Limit: limit.Limit{Name: "outgoing", Rate: unit.Rate{Count: 20, Window: time.Hour}, Mode: mode},
-		Key:   "alice@example.org", Asked: asked, Allowed: allowed, Used: used,
+		Limit: &limit.Limit{Name: "outgoing", Rate: limit.Per(20, time.Hour), Mode: mode},
+		Rate:  limit.Rate{Count: 20, Window: time.Hour}, Span: "1h",
+		Key: "alice@example.org", Asked: asked, Allowed: allowed, Used: used,
 		Ends: time.Date(2026, 11, 20, 13, 4, 0, 1, time.UTC),
 	}
 	if r.Never() {
@@ -80,7 +82,7 @@ func TestDecide(t *testing.T) {
 		{
 			name: "foreign sender", req: outbound(StateRcpt, "boss@example.org"),
 			facts: with(good, func(f *Facts) { f.MaySend = false }),
-			want:  "553 5.7.1 user alice@example.org may not send as boss@example.org; an administrator can add an alias boss@example.org that leads to alice@example.org",
+			want:  "553 5.7.1 user alice@example.org may not send as boss@example.org; the administrator of this server can grant it",
 			rule:  "reject_sender_login_mismatch", word: "reject",
 		},
 		{
@@ -104,7 +106,7 @@ func TestDecide(t *testing.T) {
 		{
 			name: "hostile sender", req: outbound(StateMail, "a\tb\xff@example.org"),
 			facts: with(good, func(f *Facts) { f.MaySend = false }),
-			want:  "553 5.7.1 user alice@example.org may not send as a?b?@example.org; an administrator can add an alias a?b?@example.org that leads to alice@example.org",
+			want:  "553 5.7.1 user alice@example.org may not send as a?b?@example.org; the administrator of this server can grant it",
 			rule:  "reject_sender_login_mismatch", word: "reject",
 		},
 		{
@@ -154,7 +156,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "limit reached within this mail", req: outbound(StateRcpt, own),
-			facts: with(good, func(f *Facts) { f.Mine, f.Limits = 5, []limit.Result{result("", false, 6, 15)} }),
+			facts: with(good, func(f *Facts) { f.Predicted, f.Limits = true, []limit.Result{result("", false, 6, 15)} }),
 			want:  "450 4.7.1 limit outgoing: 15 of 20 recipients in 1h used by alice@example.org and 5 by this mail; ends 2026-11-20 13:05 UTC",
 			rule:  "limit outgoing", word: "defer",
 		},
@@ -172,7 +174,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "the recipient that is one too many for ever", req: outbound(StateRcpt, own),
-			facts: with(good, func(f *Facts) { f.Mine, f.Limits = 20, []limit.Result{result("", false, 21, 0)} }),
+			facts: with(good, func(f *Facts) { f.Predicted, f.Limits = true, []limit.Result{result("", false, 21, 0)} }),
 			want:  "450 4.7.1 limit outgoing: 0 of 20 recipients in 1h used by alice@example.org and 20 by this mail",
 			rule:  "limit outgoing", word: "defer",
 		},
@@ -188,11 +190,11 @@ func TestDecide(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := Decide(policyOf(t, tc.change), tc.req, tc.facts)
+			got := Decide(policyOf(t, tc.change), tc.req, tc.facts, time.Time{})
 			if got.Action.String() != tc.want || got.Rule != tc.rule || got.Word() != tc.word {
 				t.Errorf("Decide = %q by %q (%s),\nwant %q by %q (%s)", got.Action, got.Rule, got.Word(), tc.want, tc.rule, tc.word)
 			}
-			if again := Decide(policyOf(t, tc.change), tc.req, tc.facts); !reflect.DeepEqual(again, got) {
+			if again := Decide(policyOf(t, tc.change), tc.req, tc.facts, time.Time{}); !reflect.DeepEqual(again, got) {
 				t.Errorf("Decide again = %+v, want %+v", again, got)
 			}
 		})
@@ -220,8 +222,8 @@ func TestObserveAnswersLikeOff(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			req := outbound(StateRcpt, tc.from)
-			off := Decide(policyOf(t, func(c *Config) { tc.set(c, unit.Off) }), req, tc.facts)
-			observed := Decide(policyOf(t, func(c *Config) { tc.set(c, unit.Observe) }), req, tc.facts)
+			off := Decide(policyOf(t, func(c *Config) { tc.set(c, unit.Off) }), req, tc.facts, time.Time{})
+			observed := Decide(policyOf(t, func(c *Config) { tc.set(c, unit.Observe) }), req, tc.facts, time.Time{})
 			if off.Action != Dunno() || observed.Action != off.Action || observed.Rule != off.Rule {
 				t.Errorf("observe answers %q by %q, off %q by %q", observed.Action, observed.Rule, off.Action, off.Rule)
 			}
@@ -267,7 +269,7 @@ func TestDecideRules(t *testing.T) {
 			if tc.client != "" {
 				req.Client.Addr = netip.MustParseAddr(tc.client)
 			}
-			got := Decide(p, req, Facts{})
+			got := Decide(p, req, Facts{}, time.Time{})
 			if got.Action.String() != tc.want || got.Rule != tc.rule || got.Word() != tc.word {
 				t.Errorf("Decide = %q by %q (%s), want %q by %q (%s)", got.Action, got.Rule, got.Word(), tc.want, tc.rule, tc.word)
 			}
@@ -275,7 +277,7 @@ func TestDecideRules(t *testing.T) {
 	}
 	held := outbound(StateRcpt, "alice@example.org")
 	held.PolicyContext = "backup"
-	if got := Decide(p, held, with(good, func(f *Facts) { f.Held = true })); got.Rule != ruleHeld {
+	if got := Decide(p, held, with(good, func(f *Facts) { f.Held = true }), time.Time{}); got.Rule != ruleHeld {
 		t.Errorf("a rule that permits beats a held account: %+v", got)
 	}
 }
@@ -292,7 +294,7 @@ func TestNothingPermitsByDefault(t *testing.T) {
 			if on(5) {
 				req.SASL = SASL{}
 			}
-			wire, err := AppendReply(nil, Decide(p, req, f).Action)
+			wire, err := AppendReply(nil, Decide(p, req, f, time.Time{}).Action)
 			if err != nil {
 				t.Fatalf("Decide(%s, %+v): %v", s, f, err)
 			}
@@ -313,6 +315,13 @@ func TestConfigFaults(t *testing.T) {
 		{"modes", func(c *Config) { c.RejectNullSender, c.RejectSenderLoginMismatch = "x", "" }, "reject_sender_login_mismatch reject_null_sender"},
 		{"bounds", func(c *Config) { c.MaxConnections, c.IdleTimeout, c.RequestTimeout, c.Grace = 0, 0, 0, -1 }, "max_connections idle_timeout request_timeout grace"},
 		{"limits", func(c *Config) { c.Limits = []limit.Limit{{Name: "x"}} }, "limits[0].rate"},
+		{"default action", func(c *Config) { c.DefaultAction = "OK" }, "default_action"},
+		{"default action that tells", func(c *Config) { c.DefaultAction = "WARN x" }, "default_action"},
+		{"groups", func(c *Config) { c.Groups = map[string][]string{"a@b.example": {"x"}} }, "groups groups.a@b.example"},
+		{"group that is not there", func(c *Config) {
+			c.Limits[0].Overrides = []limit.Override{{For: []string{"staff"}, Rate: limit.Per(1, time.Hour)}}
+		}, "limits[0].overrides[0].for"},
+		{"profile", func(c *Config) { c.Profiles = map[string]Profile{"x": {Limits: &[]string{"no"}, Rules: "x"}} }, "profiles.x.limits profiles.x.rules"},
 		{"no name, no action", func(c *Config) { c.Rules = []Rule{{}} }, "rules[0].name rules[0].action"},
 		{"same name", func(c *Config) { c.Rules = []Rule{{Name: "a", Action: "HOLD"}, {Name: "a", Action: "HOLD"}} }, "rules[1].name"},
 		{"mode", func(c *Config) { c.Rules = []Rule{{Name: "a", Mode: "on", Action: "HOLD"}} }, "rules[0].mode"},
@@ -361,6 +370,56 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestLimitsFromFile(t *testing.T) {
+	file := struct {
+		Policyd Config `yaml:"policyd"`
+	}{Default()}
+	const text = `policyd:
+  default_action: 421 4.3.2 later
+  groups:
+    staff: [alice@example.org, "@staff.example"]
+  profiles:
+    relay: { outbound: true, limits: [traffic], rules: off }
+    lists: { limits: [], reject_null_sender: observe }
+  limits:
+    - name: outgoing
+      by: user, recipient_domain
+      of: distinct_recipients
+      rate: 200/hour, 1000/day
+      burst: 20
+      overrides:
+        - { for: [staff, 192.0.2.0/24], rate: 500/hour }
+    - { name: traffic, of: bytes, rate: 1GB/day, direction: outbound }
+`
+	if err := config.Decode("gatepost.yaml", []byte(text), &file); err != nil {
+		t.Fatal(err)
+	}
+	c := file.Policyd
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.policy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.profile("relay"); !got.outbound || got.rules || !slices.Equal(got.limits.Names(), []string{"traffic"}) || got.bytes.Empty() {
+		t.Errorf("profile relay %+v", got)
+	}
+	if got := p.profile("lists"); got.outbound || !got.rules || !got.limits.Empty() || got.nullSender != unit.Observe {
+		t.Errorf("profile lists %+v", got)
+	}
+	if got := p.profile("submission"); !got.outbound || !got.needsRcpts || len(got.limits.Names()) != 2 {
+		t.Errorf("profile submission %+v", got)
+	}
+	active := c.ActiveLimits()
+	if got := active[0].Overrides[0].For; !slices.Equal(got, []string{"alice@example.org", "@staff.example", "192.0.2.0/24"}) {
+		t.Errorf("override for %q", got)
+	}
+	if active[0].Rate.String() != "200/1h, 1000/1d" || active[1].Rate.String() != "1GB/1d" || c.Limits[0].Overrides[0].For[0] != "staff" {
+		t.Errorf("limits %+v", active)
+	}
+}
+
 func TestConfigFromFile(t *testing.T) {
 	file := struct {
 		Policyd Config `yaml:"policyd"`
@@ -388,7 +447,7 @@ func TestConfigFromFile(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Limits) != 2 || c.Limits[1].Rate.Window != 24*time.Hour || !c.Limits[0].Enforced() || c.Limits[1].Enforced() {
+	if len(c.Limits) != 2 || c.Limits[1].Rate[0].Window != 24*time.Hour || !c.Limits[0].Enforced() || c.Limits[1].Enforced() {
 		t.Errorf("limits %+v", c.Limits)
 	}
 	if len(c.Rules) != 1 || len(c.Rules[0].When.ClientNetworks) != 2 || len(c.Warnings()) != 1 {

@@ -1,7 +1,9 @@
 // Package policyd answers what Postfix asks about a mail before and while it
 // takes it: the SMTP access policy delegation protocol (Postfix
 // SMTPD_POLICY_README, attributes up to 3.7), and the table look-ups of
-// socketmap_table(5) for virtual domains, mailboxes and aliases.
+// socketmap_table(5) for virtual domains, mailboxes and aliases, for the owners
+// of senders, for SRS addresses on the way back, for transports and for TLS
+// towards others.
 //
 //	smtpd_recipient_restrictions = reject_unauth_destination,
 //	    check_policy_service unix:gatepost/policy
@@ -9,21 +11,34 @@
 //	virtual_mailbox_domains = socketmap:unix:gatepost/socketmap:virtual_mailbox_domains
 //	virtual_mailbox_maps = socketmap:unix:gatepost/socketmap:virtual_mailbox_maps
 //	virtual_alias_maps = socketmap:unix:gatepost/socketmap:virtual_alias_maps
+//	recipient_canonical_maps = socketmap:unix:gatepost/socketmap:recipient_canonical_maps
+//	recipient_canonical_classes = envelope_recipient
+//	smtp_tls_policy_maps = socketmap:unix:gatepost/socketmap:smtp_tls_policy_maps
 //
-// A request is outbound if it has a sasl_username or if the service's
-// policy_context is "submission". For outbound mail policyd checks that the
-// account may send, that it may use this sender, and how many recipients it
-// had. Mail from strangers gets DUNNO: what is decided about it is the
-// milter's business. A service that is named in several restriction lists is
-// asked several times for one recipient; the first answer is given again and
-// counted once.
+// smtpd_sender_login_maps and transport_maps are there too. The table for SRS
+// sees an address alone; that only bounces go back through it is decided here,
+// at RCPT.
 //
-// Recipients are counted once for each mail transaction, at DATA or
-// END-OF-MESSAGE, by recipient_count; the answers at RCPT only predict. A
-// recipient that another restriction refuses after we passed it therefore
-// makes the prediction too careful by one, within that transaction only. Where
-// Postfix asks at RCPT alone nothing is ever counted: the service has to stand
-// in smtpd_data_restrictions or smtpd_end_of_data_restrictions too.
+// A request is outbound if it has a sasl_username or if the profile of the
+// service's policy_context says so; that of "submission" does. For outbound mail
+// policyd checks that the account may send, that it may use this sender, and what
+// the limits say; what strangers may do is a matter of checks, of limits by client
+// or sender, and of the greylist, and most of it the milter's business. A service
+// that is named in several restriction lists is asked several times for one
+// recipient; the first answer is given again and counted once.
+//
+// A mail is counted once for each transaction, at DATA or END-OF-MESSAGE, by
+// recipient_count and size; the answers at RCPT only predict. A recipient that
+// another restriction refuses after we passed it therefore makes the prediction
+// too careful by one, within that transaction only. Where Postfix asks at both,
+// the size that the client claimed is put right at the end. Where it asks at
+// RCPT alone nothing is ever counted: Server.Ended learns of such mail from the
+// milter, and warns. Limits by the recipients' domain, and of distinct or new
+// recipients, know those for whom RCPT was asked; others count as distinct and not
+// as new. What of a transaction is older than an hour is forgotten.
+//
+// The journal has one record of the recipients that passed: with DATA, or when
+// the next mail or the end of the connection shows that no DATA came.
 //
 // Whatever permits (OK, 200, permit_…, a restriction class) is never sent,
 // unless a rule in the configuration has permits_relay.
@@ -31,8 +46,8 @@
 // When we are away Postfix takes smtpd_policy_service_default_action (451)
 // after one more try, and for a table 451 "Temporary lookup failure". In
 // trouble of our own the connection is closed without an answer, which comes
-// to the same; an account store that is away is 451 for outbound mail and
-// DUNNO for inbound mail. The state store never fails a request: what it
+// to the same; an account store that is away, or a request that can not be answered in
+// time, is Config.DefaultAction for outbound mail and DUNNO for inbound mail. The state store never fails a request: what it
 // cannot count lets the mail pass.
 //
 // The rules have a small fixed set of conditions on purpose; internationalised

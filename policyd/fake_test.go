@@ -123,24 +123,52 @@ func (f *fakeAccounts) Alias(ctx context.Context, a mailaddr.Address) (account.A
 type fakeCounters struct {
 	mu   sync.Mutex // guards the fields below
 	used map[string]int64
+	rows map[string]state.Entry
 	err  error
+	hook func(context.Context) error // before each question
 }
 
-func (f *fakeCounters) Take(_ context.Context, key string, n, max int64, window time.Duration) (state.Usage, error) {
+func (f *fakeCounters) TakeAll(ctx context.Context, claims []state.Claim, ask bool) ([]state.Usage, error) {
+	if f.hook != nil {
+		if err := f.hook(ctx); err != nil {
+			return nil, err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
-		return state.Usage{}, f.err
+		return nil, f.err
 	}
 	if f.used == nil {
 		f.used = map[string]int64{}
 	}
-	u := state.Usage{OK: f.used[key]+n <= max, Ends: time.Now().Add(window)}
-	if u.OK {
-		f.used[key] += n
+	all, fits := make([]state.Usage, len(claims)), true
+	for i, c := range claims {
+		all[i] = state.Usage{OK: f.used[c.Key]+c.N <= c.Max, Used: f.used[c.Key], Ends: time.Now().Add(c.Window), At: time.Now()}
+		fits = fits && (all[i].OK || c.Soft)
 	}
-	u.Used = f.used[key]
-	return u, nil
+	for i, c := range claims {
+		if !ask && fits && all[i].OK {
+			f.used[c.Key] += c.N
+			all[i].Used += c.N
+		}
+	}
+	return all, nil
+}
+
+func (f *fakeCounters) Take(ctx context.Context, key string, n, max int64, window time.Duration) (state.Usage, error) {
+	u, err := f.TakeAll(ctx, []state.Claim{{Key: key, N: n, Max: max, Window: window}}, false)
+	if err != nil {
+		return state.Usage{}, err
+	}
+	return u[0], nil
+}
+
+func (f *fakeCounters) Give(_ context.Context, key string, n int64, _ time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used[key] -= n
+	return nil
 }
 
 func (f *fakeCounters) Counters(_ context.Context, prefix string) ([]state.Counter, error) {
@@ -156,6 +184,37 @@ func (f *fakeCounters) Counters(_ context.Context, prefix string) ([]state.Count
 }
 
 func (f *fakeCounters) Reset(context.Context, string) error { return nil }
+
+func (f *fakeCounters) Get(_ context.Context, t state.Table, key string) (state.Entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, ok := f.rows[string(t)+key]
+	if !ok {
+		return e, state.ErrNotFound
+	}
+	return e, nil
+}
+
+func (f *fakeCounters) Put(_ context.Context, t state.Table, e state.Entry, _ bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rows == nil {
+		f.rows = map[string]state.Entry{}
+	}
+	f.rows[string(t)+e.Key] = e
+	return nil
+}
+
+func (f *fakeCounters) Delete(_ context.Context, t state.Table, key string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.rows, string(t)+key)
+	return nil
+}
+
+func (f *fakeCounters) List(context.Context, state.Table, string) ([]state.Entry, error) {
+	return nil, nil
+}
 
 // total is the sum of all counters.
 func (f *fakeCounters) total() int64 {

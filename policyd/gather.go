@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/limit"
@@ -25,66 +26,69 @@ type accountReader interface {
 type gatherer struct {
 	accounts accountReader
 	limits   *limit.Limiter
+	known    correspondents
+	srs      *srsGate
+	greylist greylister // nil: none
+	admitter admitter
+	notice   func(context.Context, limit.Event)
 	log      *slog.Logger
 }
 
-// decide gathers facts, decides, and counts the recipients if the mail passes.
-// The caller holds t, which is nil for a request without instance.
-func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *transaction) (Verdict, Facts) {
-	f := g.account(ctx, s, req)
-	v := Decide(s.policy, *req, f)
-	if v.Action.Refuses() || f.User == "" || len(s.policy.Limits) == 0 {
-		return v, f
+// work is what is gathered for one request. A connection uses its own again and
+// again.
+type work struct {
+	facts Facts
+	count counting
+}
+
+// decide gathers facts, decides, and counts the mail if it passes. The caller
+// holds t, which is nil for a request without instance.
+func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *transaction, w *work, now time.Time) Verdict {
+	var v Verdict
+	f := &w.facts
+	*f = Facts{}
+	if !aboutMail(req.ProtocolState) {
+		decide(&v, &s.policy, req, f, now)
+		return v
 	}
+	*f = g.account(ctx, s, req)
+	f.SRS = g.srs.facts(ctx, req, s.cfg.SRS.PerTarget)
+	pr := s.policy.profile(req.PolicyContext)
 	if t == nil {
 		t = &transaction{}
 	}
-	if !g.ask(ctx, s.policy, req, t, &f) {
-		return v, f
+	f.Admit = g.admitter.admit(ctx, &s.policy.admission, s.policy.wants, req, f, now)
+	count := &w.count
+	*count = counting{gatherer: g, snap: s, profile: pr, req: req, tx: t, facts: f, now: now}
+	if count.needed() {
+		if counts(req.ProtocolState) { // a mail that is refused anyway counts nothing
+			if decide(&v, &s.policy, req, f, now); v.Action.Refuses() {
+				return v
+			}
+		}
+		count.ask(ctx)
 	}
-	v = Decide(s.policy, *req, f)
-	if !v.Action.Refuses() {
-		switch {
-		case counts(req.ProtocolState):
-			t.counted = true
-		case req.ProtocolState == StateRcpt:
-			t.pass(req.RcptTo)
+	if err := passed(ctx); err != nil {
+		f.Late = true
+		g.log.LogAttrs(ctx, slog.LevelError, "request not answered in time",
+			slog.String("session", req.Instance), slog.String("user", f.User), slog.Any("err", err))
+	}
+	v = Verdict{}
+	if decide(&v, &s.policy, req, f, now); v.Rule == "" && !count.outbound() && !f.Late && !f.Admit.allowed(&s.policy.admission) {
+		// It remembers who was here, so it is asked last.
+		if f.Greylist = seeGreylist(ctx, g.greylist, g.log, req, now); f.Greylist.Defer {
+			v = Verdict{}
+			decide(&v, &s.policy, req, f, now)
 		}
 	}
-	return v, f
-}
-
-// ask asks the limits at RCPT, and takes from them at DATA or END-OF-MESSAGE,
-// whichever comes first. It reports whether there was anything to ask.
-func (g *gatherer) ask(ctx context.Context, p Policy, req *Request, t *transaction, f *Facts) bool {
-	var err error
-	keys := limit.Keys{User: f.User}
-	switch {
-	case req.ProtocolState == StateRcpt:
-		var n int64
-		n, f.Mine = t.predicted(req.RcptTo)
-		f.Limits, err = g.limits.Ask(ctx, p.Limits, keys, n)
-	case counts(req.ProtocolState) && !t.counted:
-		n := req.RecipientCount
-		if n == 0 {
-			n = max(t.passed, 1)
-		}
-		f.Limits, err = g.limits.Take(ctx, p.Limits, keys, n)
-	default:
-		return false
-	}
-	if err != nil {
-		g.log.LogAttrs(ctx, slog.LevelWarn, "limit not counted, mail passes",
-			slog.String("user", f.User), slog.String("session", req.Instance), slog.Any("err", err))
-	}
-	return true
+	count.settle(ctx, &v)
+	return v
 }
 
 // account finds the facts about the login and the sender.
 func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request) Facts {
-	var f Facts
-	if req.SASL.Username == "" || !aboutMail(req.ProtocolState) {
-		return f
+	if req.SASL.Username == "" {
+		return Facts{}
 	}
 	f, err := g.login(ctx, s, req)
 	if err != nil {
@@ -97,25 +101,29 @@ func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request) Facts
 
 func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts, error) {
 	delim := s.cfg.RecipientDelimiter
-	f := Facts{User: foldLogin(req.SASL.Username)}
 	login, err := mailaddr.Parse(req.SASL.Username)
 	if err != nil {
-		return f, nil // such a name has no account
+		return Facts{User: foldLogin(req.SASL.Username)}, nil // such a name has no account
 	}
 	u, _, err := account.Resolve(ctx, g.accounts, login, delim)
-	if errors.Is(err, account.ErrNotFound) {
+	if err != nil {
+		if errors.Is(err, account.ErrNotFound) {
+			err = nil
+		}
+		return Facts{User: foldLogin(folded(login, delim))}, err
+	}
+	f := Facts{Known: true, Held: u.Held, Disabled: u.Disabled, User: req.SASL.Username}
+	if login != u.Addr {
+		f.User = u.Addr.String()
+	}
+	if req.MailFrom == "" || s.policy.profile(req.PolicyContext).senderLogin == unit.Off {
 		return f, nil
 	}
-	if err != nil {
-		return f, err
-	}
-	f.Known, f.Held, f.Disabled, f.User = true, u.Held, u.Disabled, u.Addr.String()
-	if req.MailFrom == "" || s.policy.SenderLogin == unit.Off {
-		return f, nil
-	}
-	as, err := mailaddr.Parse(req.MailFrom)
-	if err != nil {
-		return f, nil // an address that is none is nobody's
+	as := login
+	if req.MailFrom != req.SASL.Username {
+		if as, err = mailaddr.Parse(req.MailFrom); err != nil {
+			return f, nil // an address that is none is nobody's
+		}
 	}
 	if f.MaySend, err = account.MaySend(ctx, g.accounts, u.Addr, as, delim); err != nil || f.MaySend {
 		return f, err
@@ -126,6 +134,16 @@ func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts,
 		err = nil
 	}
 	return f, err
+}
+
+// folded returns an address by which something is counted: in lower case and
+// without its detail.
+func folded(a mailaddr.Address, delim string) string {
+	a = a.Folded()
+	if base, _, ok := a.CutDetail(delim); ok {
+		a = base
+	}
+	return a.String()
 }
 
 // maxLogin bounds the name that an unknown login is counted by.

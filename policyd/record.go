@@ -3,6 +3,7 @@ package policyd
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,10 +12,11 @@ import (
 
 // record writes the verdict to the journal, and to the log: a plain DUNNO only
 // at level debug, because each recipient of each mail has one.
-func (s *Server) record(ctx context.Context, req *Request, v Verdict, f Facts, at time.Time, took time.Duration) {
-	s.journal.Record(recordOf(req, v, f, at, took))
+func (s *Server) record(ctx context.Context, req *Request, v *Verdict, note *told, at time.Time, took time.Duration) {
+	s.journal.Record(recordOf(req, v, note, at, took))
+	s.hits.count(v)
 	level := slog.LevelInfo
-	if v.Rule == "" && len(v.Would) == 0 {
+	if v.Plain() {
 		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -29,14 +31,14 @@ func (s *Server) record(ctx context.Context, req *Request, v Verdict, f Facts, a
 		slog.String("user", req.SASL.Username),
 		slog.String("mail_from", req.MailFrom),
 		slog.String("rcpt_to", req.RcptTo),
-		slog.String("rule", ruleText(v)),
+		slog.String("rule", hinted(ruleText(v), admissionHint(v, req, note.facts.User, note.facts.Admit))),
 		slog.String("verdict", v.Word()),
 		slog.String("reply", v.Action.String()),
 		slog.Duration("took", took))
 }
 
 // ruleText names the rule that decided, and those that would have.
-func ruleText(v Verdict) string {
+func ruleText(v *Verdict) string {
 	text := v.Rule
 	for _, w := range v.Would {
 		if text != "" {
@@ -47,7 +49,9 @@ func ruleText(v Verdict) string {
 	return text
 }
 
-func recordOf(req *Request, v Verdict, f Facts, at time.Time, took time.Duration) journal.Record {
+// recordOf tells of one answer, and of the recipients that passed before it.
+func recordOf(req *Request, v *Verdict, note *told, at time.Time, took time.Duration) journal.Record {
+	f := note.facts
 	r := journal.Record{
 		Time:       at,
 		Daemon:     daemon,
@@ -67,16 +71,32 @@ func recordOf(req *Request, v Verdict, f Facts, at time.Time, took time.Duration
 		Reply:      v.Action.String(),
 		Took:       took,
 	}
-	if req.RcptTo != "" {
+	switch {
+	case note.many > 0:
+		r.RcptTo = note.rcpts
+	case req.RcptTo != "":
 		r.RcptTo = []string{req.RcptTo}
+	}
+	if n := len(f.Limits) + len(v.Would); n > 0 {
+		r.Facts = make([]journal.Fact, 0, n+2)
 	}
 	if req.PolicyContext != "" {
 		r.Facts = append(r.Facts, journal.Fact{Key: "policy_context", Value: req.PolicyContext})
 	}
 	if counts(req.ProtocolState) {
-		for _, l := range f.Limits {
-			r.Facts = append(r.Facts, journal.Fact{Key: "limit", Value: LimitText(l, f.Mine)})
+		for i := range f.Limits {
+			l := &f.Limits[i]
+			r.Facts = append(r.Facts, journal.Fact{Key: "limit", Value: LimitText(l, f.before(l))})
 		}
+	}
+	if note.many > len(note.rcpts) {
+		r.Facts = append(r.Facts, journal.Fact{Key: "recipients", Value: strconv.Itoa(note.many)})
+	}
+	if text := greylistFact(f.Greylist); text != "" {
+		r.Facts = append(r.Facts, journal.Fact{Key: "greylist", Value: text})
+	}
+	if text := admissionHint(v, req, f.User, f.Admit); text != "" {
+		r.Facts = append(r.Facts, journal.Fact{Key: "hint", Value: text})
 	}
 	for _, w := range v.Would {
 		r.Facts = append(r.Facts, journal.Fact{Key: "would_have", Value: w.Rule + ": " + w.Action.String()})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/limit"
+	ruleexpr "github.com/gatepost/gatepost/internal/rule"
 )
 
 // daemon is the policy server's name in metrics and journal.
@@ -31,6 +33,26 @@ type Deps struct {
 	Limits   *limit.Limiter
 	Journal  recorder
 	Meter    meter
+	// SRS rewrites recipients back (package srs); nil or without a domain it is
+	// off. Returned counts what went back; it is needed with SRS by the policy
+	// server.
+	SRS      srsReverser
+	Returned returnCounter
+	// TLSPolicy answers smtp_tls_policy_maps (package tlspolicy); nil knows none.
+	TLSPolicy tlsPolicies
+	// Known remembers to whom users wrote (package known), for limits of new
+	// recipients; nil means that nobody is new.
+	Known correspondents
+	// Greylist has strangers come back (package greylist), Entries are the allow
+	// and deny entries (package access), DNS answers the checks; each may be nil.
+	Greylist greylister
+	Entries  entryList
+	DNS      hostLookup
+	// Maps are what rules ask with in_map (package lists/maps); nil knows none.
+	Maps ruleexpr.Maps
+	// Notice is called when a limit refuses somebody for the first time in its
+	// window. It must not block.
+	Notice func(context.Context, limit.Event)
 }
 
 // snapshot is one version of the configuration. A request uses one only.
@@ -55,12 +77,16 @@ type Server struct {
 	gather   gatherer
 	journal  recorder
 	transact transactions
+	hash     hasher
+	seen     seenData
+	maps     ruleexpr.Maps
+	hits     hitCounts
 }
 
 // New returns a policy server; it serves as many listeners as Serve is called
 // with.
 func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
-	snap, err := newSnapshot(cfg)
+	snap, err := newPolicySnapshot(cfg, deps.Maps)
 	if err != nil {
 		return nil, fmt.Errorf("policyd: %w", err)
 	}
@@ -69,9 +95,16 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 	}
 	deps = deps.complete()
 	s := &Server{
-		gather:  gatherer{accounts: deps.Accounts, limits: deps.Limits, log: log},
+		gather: gatherer{
+			accounts: deps.Accounts, limits: deps.Limits, known: deps.Known, srs: newSRSGate(deps, log), greylist: deps.Greylist,
+			admitter: admitter{accounts: deps.Accounts, entries: deps.Entries, dns: deps.DNS, log: log}, log: log,
+		},
 		journal: deps.Journal,
+		hash:    hasher{maphash.MakeSeed()},
 	}
+	s.gather.notice = s.notice(deps.Notice)
+	s.seen.started = time.Now()
+	s.maps = deps.Maps
 	s.now.Store(snap)
 	s.service = service{
 		name:   daemon,
@@ -87,6 +120,9 @@ func (d Deps) complete() Deps {
 	if d.Journal == nil {
 		d.Journal = noRecorder{}
 	}
+	if d.Known == nil {
+		d.Known = nobodyKnown{}
+	}
 	if d.Meter == nil {
 		d.Meter = noMeter{}
 	}
@@ -101,93 +137,10 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error { return s.se
 // Reconfigure takes cfg for every request from now on, or returns what is
 // wrong with it and keeps the old. Fewer MaxConnections hold for new ones.
 func (s *Server) Reconfigure(cfg Config) error {
-	snap, err := newSnapshot(cfg)
+	snap, err := newPolicySnapshot(cfg, s.maps)
 	if err != nil {
 		return fmt.Errorf("policyd: %w", err)
 	}
 	s.now.Store(snap)
 	return nil
-}
-
-// policyTalk is one connection of a smtpd.
-type policyTalk struct {
-	server *Server
-	// last is the transaction that this connection spoke of before, key the
-	// question; a repeated question is journaled once.
-	last    transactionKey
-	asked   question
-	session string
-}
-
-// length implements conversation.
-func (*policyTalk) length(b []byte, from int) (int, error) {
-	n := requestLen(b, from)
-	if n > MaxRequestBytes || n == 0 && len(b) >= MaxRequestBytes {
-		return 0, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxRequestBytes)
-	}
-	return n, nil
-}
-
-// answer implements conversation.
-func (t *policyTalk) answer(ctx context.Context, b, dst []byte) ([]byte, error) {
-	start := time.Now()
-	req, err := ParseRequest(b)
-	if err != nil {
-		return nil, err
-	}
-	v, f, again := t.decide(ctx, &req, start)
-	dst, err = AppendReply(dst, v.Action)
-	if err != nil {
-		return nil, err
-	}
-	took := time.Since(start)
-	t.server.meter.Request(daemon, v.Word(), took)
-	if !again {
-		t.server.record(ctx, &req, v, f, start, took)
-	}
-	return dst, nil
-}
-
-// decide answers req under one version of the configuration. again says that
-// the question was answered before.
-func (t *policyTalk) decide(ctx context.Context, req *Request, now time.Time) (v Verdict, f Facts, again bool) {
-	s := t.server
-	snap := s.now.Load()
-	if !req.Outbound() {
-		return Decide(snap.policy, *req, Facts{}), f, t.repeated(req)
-	}
-	ctx, cancel := context.WithTimeout(ctx, snap.bounds.request)
-	defer cancel()
-	if req.Instance == "" {
-		v, f = s.gather.decide(ctx, snap, req, nil)
-		return v, f, false
-	}
-	key := keyOf(req)
-	if key != t.last {
-		s.transact.forget(t.last)
-	}
-	tx := s.transact.find(key, now)
-	t.last = key
-	tx.mu.Lock()
-	defer tx.mu.Unlock()
-	q := questionOf(req)
-	if v, ok := tx.again(q); ok {
-		return v, f, true
-	}
-	v, f = s.gather.decide(ctx, snap, req, tx)
-	if !f.AccountsAway { // a fault of ours need not last as long as the mail
-		tx.remember(q, v)
-	}
-	return v, f, false
-}
-
-// repeated reports whether an inbound request is the same as the one before,
-// as when the service is named in several restriction lists.
-func (t *policyTalk) repeated(req *Request) bool {
-	q := questionOf(req)
-	if req.Instance != "" && req.Instance == t.session && q == t.asked {
-		return true
-	}
-	t.session, t.asked = req.Instance, q
-	return false
 }

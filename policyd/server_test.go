@@ -229,7 +229,7 @@ func TestConnectionLimitEvictsTheIdlest(t *testing.T) {
 // no answer may mix two versions.
 func TestReconfigureUnderLoad(t *testing.T) {
 	version := func(c *Config, n int64) {
-		c.Limits = []limit.Limit{{Name: fmt.Sprint("v", n), Rate: unit.Rate{Count: n, Window: time.Hour}}}
+		c.Limits = []limit.Limit{{Name: fmt.Sprint("v", n), Rate: limit.Per(n, time.Hour)}}
 	}
 	r := newRig(t, func(c *Config) { version(c, 1) })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -284,28 +284,32 @@ func TestServeFails(t *testing.T) {
 func TestTransactionsAreBounded(t *testing.T) {
 	var ts transactions
 	now := time.Unix(1, 0)
-	kept := transactionKey{instance: "kept"}
-	first := ts.find(kept, now)
-	for i := range 3 * maxTransactions {
-		ts.find(transactionKey{instance: fmt.Sprint(i)}, now)
-		if i%(maxTransactions/2) == 0 && ts.find(kept, now) != first {
+	const kept = 1 << 40
+	first := ts.find(kept, 0, now)
+	for i := range uint64(3 * maxTransactions) {
+		ts.find(i+1, 0, now)
+		if i%(maxTransactions/2) == 0 && ts.find(kept, 0, now) != first {
 			t.Fatalf("a transaction in use was forgotten after %d others", i)
 		}
 	}
 	if n := len(ts.young) + len(ts.old); n > 2*maxTransactions {
 		t.Errorf("%d transactions remembered, want at most %d", n, 2*maxTransactions)
 	}
-	if ts.find(kept, now.Add(transactionLife)) != first {
+	if ts.find(kept, 0, now.Add(transactionLife)) != first {
 		t.Error("a transaction was forgotten before its time")
 	}
-	ts.find(transactionKey{instance: "x"}, now.Add(3*transactionLife))
-	ts.find(transactionKey{instance: "x"}, now.Add(5*transactionLife))
+	ts.find(7, 0, now.Add(3*transactionLife))
+	ts.find(7, 0, now.Add(5*transactionLife))
 	if len(ts.young)+len(ts.old) != 1 {
 		t.Errorf("%d transactions remembered after their time, want 1", len(ts.young)+len(ts.old))
 	}
+	ts.find(8, 7, now.Add(5*transactionLife))
+	if len(ts.young)+len(ts.old) != 1 {
+		t.Errorf("%d transactions remembered after one was forgotten, want 1", len(ts.young)+len(ts.old))
+	}
 	tx := &transaction{}
-	for i := range 100 {
-		tx.remember(question{state: StateRcpt, context: fmt.Sprint(i)}, Verdict{})
+	for i := range uint64(100) {
+		tx.remember(question{slot: i, all: i}, Verdict{})
 	}
 	if len(tx.answers) != maxAnswers {
 		t.Errorf("%d answers remembered, want %d", len(tx.answers), maxAnswers)

@@ -125,6 +125,9 @@ func (s *service) session(ctx, work context.Context, c *session) {
 		_ = c.conn.Close() // nothing was promised that a failed close would break
 	}()
 	err := c.run(ctx, work)
+	if e, ok := c.talk.(ender); ok {
+		e.end()
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, errEvicted), errors.Is(err, errTruncated):

@@ -28,6 +28,9 @@ type conversation interface {
 	answer(ctx context.Context, request, dst []byte) ([]byte, error)
 }
 
+// ender is a conversation that has something to do when its connection ends.
+type ender interface{ end() }
+
 // timing are the times of one connection, read anew for each request.
 type timing struct {
 	idle, request time.Duration
@@ -43,6 +46,11 @@ type session struct {
 	// 1970, or 0 while one is in hand.
 	idleSince atomic.Int64
 	evicted   atomic.Bool
+
+	// readEnds and writeEnds are the deadlines of conn, as far as the session has
+	// set them. A deadline costs a timer, so it is moved only when an eighth of its
+	// time has gone.
+	readEnds, writeEnds time.Time
 }
 
 var (
@@ -69,7 +77,7 @@ func (s *session) run(ctx, work context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.conn.SetWriteDeadline(time.Now().Add(s.timing().request)); err != nil {
+		if err := s.writeDeadline(); err != nil {
 			return err
 		}
 		if _, err := s.conn.Write(reply); err != nil {
@@ -85,18 +93,39 @@ func (s *session) run(ctx, work context.Context) error {
 	}
 }
 
+// writeDeadline gives the answer its time, an eighth less at worst.
+func (s *session) writeDeadline() error {
+	now, limit := time.Now(), s.timing().request
+	if s.writeEnds.Sub(now) >= limit-limit/8 && s.writeEnds.Sub(now) <= limit {
+		return nil
+	}
+	s.writeEnds = now.Add(limit)
+	return s.conn.SetWriteDeadline(s.writeEnds)
+}
+
+// readBy moves the deadline of reading to t, unless it is there already or not
+// earlier than soon and not after t.
+func (s *session) readBy(soon, t time.Time) error {
+	if !s.readEnds.Before(soon) && !s.readEnds.After(t) {
+		return nil
+	}
+	s.readEnds = t
+	return s.conn.SetReadDeadline(t)
+}
+
 // read returns the length of the request at the start of *buf, and 0 when
 // there is no more to come. A peer may be idle for long, but not slow.
 func (s *session) read(ctx context.Context, buf *[]byte) (int, error) {
 	seen, started := 0, len(*buf) > 0
 	now, times := time.Now(), s.timing()
-	limit := times.idle
-	if started {
-		limit = times.request
-	} else {
+	ends := now.Add(times.request)
+	soon := ends
+	if !started {
 		s.idleSince.Store(now.UnixNano())
+		ends = now.Add(times.idle)
+		soon = ends.Add(-times.idle / 8)
 	}
-	if err := s.conn.SetReadDeadline(now.Add(limit)); err != nil {
+	if err := s.readBy(soon, ends); err != nil {
 		return 0, err
 	}
 	for {
@@ -106,7 +135,8 @@ func (s *session) read(ctx context.Context, buf *[]byte) (int, error) {
 		}
 		if !started && len(*buf) > 0 {
 			started = true
-			if err := s.conn.SetReadDeadline(time.Now().Add(times.request)); err != nil {
+			ends = time.Now().Add(times.request)
+			if err := s.readBy(ends, ends); err != nil {
 				return 0, err
 			}
 		}
@@ -115,10 +145,20 @@ func (s *session) read(ctx context.Context, buf *[]byte) (int, error) {
 			return 0, s.ended()
 		}
 		seen = len(*buf)
-		if err := s.fill(buf); err != nil {
+		err = s.fill(buf)
+		if err != nil && !started && len(*buf) == 0 && s.tooSoon(ctx, err, ends) {
+			err = s.readBy(ends, ends)
+		}
+		if err != nil {
 			return 0, s.readError(ctx, err, len(*buf) > 0)
 		}
 	}
+}
+
+// tooSoon reports whether a read ended at a deadline that was not moved, before
+// the idle time was over.
+func (s *session) tooSoon(ctx context.Context, err error, ends time.Time) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && !s.evicted.Load() && time.Now().Before(ends)
 }
 
 // fill reads once; the buffer doubles when it is full, so memory follows what

@@ -6,41 +6,85 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/srs"
 )
 
 // socketmapDaemon is the table server's name in metrics and log.
 const socketmapDaemon = "socketmap"
 
-// Socketmap answers Postfix's table look-ups from the account store. It keeps
-// no cache: the store has one, and knows when it is out of date. It is safe for
+// Socketmap answers Postfix's table look-ups: from the account store, by SRS,
+// from the configuration, and about the TLS of others. It keeps no cache: the
+// store and the others have one, and know when it is out of date. It is safe for
 // concurrent use.
 //
 // Look-ups are counted and not journaled: they are no verdicts, and each mail
 // makes a dozen.
 type Socketmap struct {
 	service
-	now      atomic.Pointer[snapshot]
-	accounts accountReader
+	now       atomic.Pointer[mapSnapshot]
+	accounts  accountReader
+	srs       srsReverser
+	tlsPolicy tlsPolicies
+}
+
+// srsReverser rewrites recipients back (srs.Live).
+type srsReverser interface {
+	// Domain is that of the addresses, "" when it is off.
+	Domain() string
+	// Reverse is srs.ErrNot for what is no such address.
+	Reverse(to mailaddr.Address, now time.Time) (mailaddr.Address, error)
+}
+
+// noSRS is off.
+type noSRS struct{}
+
+func (noSRS) Domain() string { return "" }
+func (noSRS) Reverse(mailaddr.Address, time.Time) (mailaddr.Address, error) {
+	return mailaddr.Address{}, srs.ErrNot
+}
+
+// tlsPolicies says how to use TLS towards a next hop (package tlspolicy).
+type tlsPolicies interface {
+	// Find returns "" if there is nothing to say. Errors are transient.
+	Find(ctx context.Context, nexthop string) (string, error)
+}
+
+// mapSnapshot is one version of the configuration of a Socketmap.
+type mapSnapshot struct {
+	*snapshot
+	routes routes
+}
+
+func newMapSnapshot(cfg Config) (*mapSnapshot, error) {
+	snap, err := newSnapshot(cfg)
+	routes, err2 := newRoutes(cfg.TransportMaps)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, fmt.Errorf("socketmap: %w", err)
+	}
+	return &mapSnapshot{snapshot: snap, routes: routes}, nil
 }
 
 // NewSocketmap returns a table server; it uses the bounds of cfg and its
-// RecipientDelimiter, and of deps Accounts and Meter.
+// RecipientDelimiter and TransportMaps, and of deps Accounts, SRS, TLSPolicy and
+// Meter.
 func NewSocketmap(cfg Config, deps Deps, log *slog.Logger) (*Socketmap, error) {
-	snap, err := newSnapshot(cfg)
+	snap, err := newMapSnapshot(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("socketmap: %w", err)
+		return nil, err
 	}
 	if deps.Accounts == nil {
 		return nil, errors.New("socketmap: accounts are needed")
 	}
 	deps = deps.complete()
-	s := &Socketmap{accounts: deps.Accounts}
+	s := &Socketmap{accounts: deps.Accounts, srs: deps.SRS, tlsPolicy: deps.TLSPolicy}
+	if s.srs == nil {
+		s.srs = noSRS{}
+	}
 	s.now.Store(snap)
 	s.service = service{
 		name:   socketmapDaemon,
@@ -58,9 +102,9 @@ func (s *Socketmap) Serve(ctx context.Context, ln net.Listener) error { return s
 // Reconfigure takes cfg for every request from now on, or returns what is
 // wrong with it and keeps the old.
 func (s *Socketmap) Reconfigure(cfg Config) error {
-	snap, err := newSnapshot(cfg)
+	snap, err := newMapSnapshot(cfg)
 	if err != nil {
-		return fmt.Errorf("socketmap: %w", err)
+		return err
 	}
 	s.now.Store(snap)
 	return nil
@@ -91,7 +135,7 @@ func (t *lookupTalk) answer(ctx context.Context, b, dst []byte) ([]byte, error) 
 			return nil, err
 		}
 	}
-	t.meter.Request(socketmapDaemon, strings.ToLower(string(a.Status)), time.Since(start))
+	t.meter.Request(socketmapDaemon, a.Status.word(), time.Since(start))
 	return out, nil
 }
 
@@ -104,32 +148,50 @@ func (t *lookupTalk) lookup(ctx context.Context, data []byte) Answer {
 	snap := t.now.Load()
 	ctx, cancel := context.WithTimeout(ctx, snap.bounds.request)
 	defer cancel()
-	var a Answer
+	a, err := t.table(ctx, l, snap)
+	if err == nil {
+		return a
+	}
+	if l.Map == MapTLSPolicy {
+		// Not our fault as a rule: the mail waits, as without an answer for its MX.
+		t.log.LogAttrs(ctx, slog.LevelInfo, "tls policy not known", slog.String("nexthop", l.Key), slog.Any("err", err))
+		return Answer{Status: StatusTemp, Text: "the TLS policy is not known now"}
+	}
+	t.log.LogAttrs(ctx, slog.LevelError, "account store does not answer",
+		slog.String("map", l.Map), slog.Any("err", err))
+	return Answer{Status: StatusTemp, Text: "accounts are not available"}
+}
+
+// table asks the map that l names.
+func (t *lookupTalk) table(ctx context.Context, l Lookup, snap *mapSnapshot) (Answer, error) {
 	switch l.Map {
 	case MapDomains:
-		a, err = t.domain(ctx, l.Key)
+		return t.domain(ctx, l.Key)
 	case MapMailboxes, MapAliases:
-		a, err = t.address(ctx, l, snap.cfg.RecipientDelimiter)
-	default:
-		return Answer{Status: StatusPerm, Text: "no such map"}
+		return t.address(ctx, l, snap.cfg.RecipientDelimiter)
+	case MapSenderLogin:
+		return t.senderLogin(ctx, l.Key, snap.cfg.RecipientDelimiter)
+	case MapCanonical:
+		return t.canonical(l.Key), nil
+	case MapTransport:
+		return transport(snap, l.Key), nil
+	case MapTLSPolicy:
+		return t.tls(ctx, l.Key)
 	}
-	if err != nil {
-		t.log.LogAttrs(ctx, slog.LevelError, "account store does not answer",
-			slog.String("map", l.Map), slog.Any("err", err))
-		return Answer{Status: StatusTemp, Text: "accounts are not available"}
-	}
-	return a
+	return Answer{Status: StatusPerm, Text: "no such map"}, nil
 }
 
 // domain answers virtual_mailbox_domains, for a bare domain only.
 func (t *lookupTalk) domain(ctx context.Context, key string) (Answer, error) {
-	// The key is read as the domain of some address, so that what the store is
-	// asked has the form of its rows.
-	addr, err := mailaddr.Parse("postmaster@" + key)
-	if err != nil || strings.Contains(key, "@") {
+	// So that what the store is asked has the form of its rows.
+	name, err := mailaddr.ParseDomain(key)
+	if err != nil {
 		return Answer{Status: StatusNotFound}, nil
 	}
-	d, err := t.accounts.Domain(ctx, addr.Domain)
+	if name == t.srs.Domain() {
+		return Answer{Status: StatusOK, Text: name}, nil
+	}
+	d, err := t.accounts.Domain(ctx, name)
 	if errors.Is(err, account.ErrNotFound) {
 		return Answer{Status: StatusNotFound}, nil
 	}
@@ -175,7 +237,11 @@ func (t *lookupTalk) rows(ctx context.Context, addr mailaddr.Address, delim stri
 	}
 	var err error
 	r.CatchAll, err = t.accounts.Alias(ctx, mailaddr.Address{Domain: addr.Domain})
-	return r, absent(err)
+	if err != nil {
+		return r, absent(err)
+	}
+	r.CatchAll.To, err = t.catchAll(ctx, addr, r.CatchAll, delim, 0)
+	return r, err
 }
 
 // candidate looks up the mailbox and, for the alias map, the alias of c.

@@ -1,6 +1,7 @@
 package policyd
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gatepost/gatepost/internal/account"
@@ -12,6 +13,13 @@ const (
 	MapDomains   = "virtual_mailbox_domains"
 	MapMailboxes = "virtual_mailbox_maps"
 	MapAliases   = "virtual_alias_maps"
+	// MapSenderLogin has the logins that own a sender.
+	MapSenderLogin = "smtpd_sender_login_maps"
+	// MapCanonical rewrites SRS addresses of ours back. It wants
+	// recipient_canonical_classes = envelope_recipient: no header is to change.
+	MapCanonical = "recipient_canonical_maps"
+	MapTransport = "transport_maps"
+	MapTLSPolicy = "smtp_tls_policy_maps"
 )
 
 // Rows are what the account store has of one address, found by exact names. A
@@ -72,6 +80,52 @@ func DecideAlias(r Rows) Answer {
 	}
 	if len(r.CatchAll.To) > 0 {
 		return aliasAnswer(r.CatchAll.To, "")
+	}
+	return Answer{Status: StatusNotFound}
+}
+
+// DecideSenderLogin answers smtpd_sender_login_maps with the owners of an
+// address. Postfix splits the answer at blanks and commas, so a login that has
+// one cannot be named; an address that only such ones own is refused to all
+// rather than left to everybody.
+func DecideSenderLogin(owners []mailaddr.Address) Answer {
+	if len(owners) == 0 {
+		return Answer{Status: StatusNotFound}
+	}
+	var names []string
+	for _, o := range owners {
+		if name := o.String(); !strings.ContainsAny(name, " ,\"") && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return Answer{Status: StatusPerm, Text: "the owner's name has a blank or a comma"}
+	}
+	return Answer{Status: StatusOK, Text: strings.Join(names, ", ")}
+}
+
+// DecideTransport answers transport_maps in the order of transport(5): the
+// address, the address without its detail, the domain, then its parents with a
+// leading dot. Postfix asks a table of this kind for whole addresses only.
+func DecideTransport(r routes, addr mailaddr.Address, delim string) Answer {
+	if len(r) == 0 {
+		return Answer{Status: StatusNotFound}
+	}
+	for _, c := range candidates(addr, delim) {
+		if t, ok := r[c.Addr.String()]; ok && addr.LocalPart != "" {
+			return Answer{Status: StatusOK, Text: t}
+		}
+	}
+	name := addr.Domain
+	for name != "" {
+		if t, ok := r[name]; ok {
+			return Answer{Status: StatusOK, Text: t}
+		}
+		dot := strings.IndexByte(name[1:], '.')
+		if dot < 0 {
+			break
+		}
+		name = name[1+dot:]
 	}
 	return Answer{Status: StatusNotFound}
 }

@@ -113,12 +113,19 @@ type tables struct {
 
 func newTables(t testing.TB, change func(*Config)) *tables {
 	t.Helper()
+	return newTablesWith(t, change, Deps{})
+}
+
+// newTablesWith takes all of deps but the accounts.
+func newTablesWith(t testing.TB, change func(*Config), deps Deps) *tables {
+	t.Helper()
 	cfg := Default()
 	if change != nil {
 		change(&cfg)
 	}
 	x := &tables{t: t, accounts: newAccounts()}
-	s, err := NewSocketmap(cfg, Deps{Accounts: x.accounts}, quiet)
+	deps.Accounts = x.accounts
+	s, err := NewSocketmap(cfg, deps, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +247,7 @@ func TestSocketmap(t *testing.T) {
 		{MapAliases, "old@gone.example", none},
 		{MapAliases, "any@gone.example", none},
 
-		{"transport_maps", "example.org", "PERM no such map"},
+		{"canonical_maps", "example.org", "PERM no such map"},
 		{"VIRTUAL_ALIAS_MAPS", "info@example.org", "PERM no such map"},
 	} {
 		if got := x.ask(tc.name, tc.key); got != tc.want {

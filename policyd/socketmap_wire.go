@@ -90,6 +90,19 @@ const (
 	StatusPerm     Status = "PERM"
 )
 
+// word is s for metrics.
+func (s Status) word() string {
+	switch s {
+	case StatusOK:
+		return "ok"
+	case StatusNotFound:
+		return "notfound"
+	case StatusTemp:
+		return "temp"
+	}
+	return "perm"
+}
+
 // Answer is one reply: data for OK, a reason for TEMP and PERM.
 type Answer struct {
 	Status Status

@@ -1,10 +1,11 @@
 package policyd
 
 import (
-	"net/netip"
-	"strings"
+	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/gatepost/gatepost/internal/limit"
 )
 
 // Bounds of what is remembered of mail transactions.
@@ -17,40 +18,74 @@ const (
 	// maxAnswers bounds the answers that are remembered of one transaction: one
 	// for each protocol_state and policy_context.
 	maxAnswers = 8
+	// maxRcpts bounds the recipients that are remembered of one transaction;
+	// Postfix takes 1,000 (smtpd_recipient_limit). Others are only counted.
+	maxRcpts = 2000
+	// maxNoted bounds the recipients that one journal record names.
+	maxNoted = 100
 )
 
-// transactionKey names a transaction: the instance is unique for one smtpd
-// only by construction, the client makes it so for several hosts.
-type transactionKey struct {
-	instance string
-	user     string
-	client   netip.Addr
-	port     uint16
+// hasher makes hashes that no client can foresee, so that 64 bits tell
+// transactions and questions apart.
+type hasher struct{ seed maphash.Seed }
+
+// transaction names the transaction of req: the instance is unique for one
+// smtpd only by construction, the client makes it so for several hosts.
+func (h hasher) transaction(req *Request) uint64 {
+	var m maphash.Hash
+	m.SetSeed(h.seed)
+	write(&m, req.Instance)
+	write(&m, req.SASL.Username)
+	addr := req.Client.Addr.As16()
+	_, _ = m.Write(addr[:])                                                   // it never fails
+	_, _ = m.Write([]byte{byte(req.Client.Port), byte(req.Client.Port >> 8)}) // nor does this
+	return m.Sum64()
 }
 
-func keyOf(req *Request) transactionKey {
-	return transactionKey{req.Instance, req.SASL.Username, req.Client.Addr, req.Client.Port}
+// question returns what makes two requests of one transaction the same, and
+// what of it is remembered only once.
+func (h hasher) question(req *Request) question {
+	var m maphash.Hash
+	m.SetSeed(h.seed)
+	write(&m, string(req.ProtocolState))
+	write(&m, req.PolicyContext)
+	slot := m.Sum64()
+	write(&m, req.MailFrom)
+	write(&m, req.RcptTo)
+	return question{slot: slot, all: m.Sum64()}
 }
 
-// question is what makes two requests of one transaction the same.
-type question struct {
-	state    State
-	context  string
-	mailFrom string
-	rcptTo   string
+func write(m *maphash.Hash, s string) {
+	_, _ = m.WriteString(s) // it never fails
+	_ = m.WriteByte(0)      // nor does this; no value holds a NUL
 }
 
-func questionOf(req *Request) question {
-	return question{req.ProtocolState, req.PolicyContext, req.MailFrom, req.RcptTo}
-}
+// question is hashes of a request: of protocol_state and policy_context, and
+// with both addresses.
+type question struct{ slot, all uint64 }
 
-// transaction is what is remembered of one mail transaction of a user.
+// transaction is what is remembered of one mail transaction.
 type transaction struct {
 	mu       sync.Mutex // held while one request is decided
 	answers  []remembered
 	passed   int64  // recipients that were not refused at RCPT
-	lastRcpt string // the last of them
-	counted  bool   // the limits have counted it
+	lastRcpt uint64 // the last of them
+	// rcpts are those that passed, if a limit looks at them.
+	rcpts []limit.Rcpt
+	// noted are recipients that no journal record has told of yet, and
+	// manyNoted how many there are in all.
+	noted     []string
+	manyNoted int
+	// counted are the names of the limits that have counted it, taken their
+	// results, and size the bytes that they went by.
+	counted []string
+	taken   []limit.Result
+	size    int64
+	sized   bool // END-OF-MESSAGE has told the size
+
+	// Most mails have one recipient and two questions: room for that.
+	firstNoted [1]string
+	first      [2]remembered
 }
 
 type remembered struct {
@@ -72,10 +107,8 @@ func (t *transaction) again(q question) (Verdict, bool) {
 
 // remember keeps the answer to q.
 func (t *transaction) remember(q question, v Verdict) {
-	q.context, q.mailFrom, q.rcptTo = strings.Clone(q.context), strings.Clone(q.mailFrom), strings.Clone(q.rcptTo)
-	q.state = State(strings.Clone(string(q.state)))
 	for i := range t.answers {
-		if t.answers[i].state == q.state && t.answers[i].context == q.context {
+		if t.answers[i].slot == q.slot {
 			t.answers[i] = remembered{q, v}
 			return
 		}
@@ -83,24 +116,42 @@ func (t *transaction) remember(q question, v Verdict) {
 	if len(t.answers) == maxAnswers {
 		t.answers = append(t.answers[:0], t.answers[1:]...)
 	}
+	if t.answers == nil {
+		t.answers = t.first[:0]
+	}
 	t.answers = append(t.answers, remembered{q, v})
 }
 
 // predicted returns how many recipients the transaction would have with this
-// one, and how many it had. A service with another policy_context may have
-// passed the same recipient just before.
-func (t *transaction) predicted(rcpt string) (n, mine int64) {
+// one. A service with another policy_context may have passed the same recipient
+// just before.
+func (t *transaction) predicted(rcpt uint64) int64 {
 	if t.passed > 0 && t.lastRcpt == rcpt {
-		return t.passed, t.passed - 1
+		return t.passed
 	}
-	return t.passed + 1, t.passed
+	return t.passed + 1
 }
 
 // pass notes a recipient that was not refused.
-func (t *transaction) pass(rcpt string) {
+func (t *transaction) pass(rcpt uint64) {
 	if t.passed == 0 || t.lastRcpt != rcpt {
 		t.passed++
-		t.lastRcpt = strings.Clone(rcpt)
+		t.lastRcpt = rcpt
+	}
+}
+
+// note keeps a recipient for the next journal record, unless it was the last
+// one: a service with another policy_context was asked, too.
+func (t *transaction) note(rcpt string) {
+	if n := len(t.noted); n > 0 && n == t.manyNoted && t.noted[n-1] == rcpt {
+		return
+	}
+	t.manyNoted++
+	if t.noted == nil && t.firstNoted[0] == "" { // once: a journal record may have it
+		t.noted = t.firstNoted[:0]
+	}
+	if len(t.noted) < maxNoted {
+		t.noted = append(t.noted, rcpt)
 	}
 }
 
@@ -108,16 +159,21 @@ func (t *transaction) pass(rcpt string) {
 // for moves to the younger, and the older is dropped as a whole.
 type transactions struct {
 	mu         sync.Mutex // guards the fields below
-	young, old map[transactionKey]*transaction
+	young, old map[uint64]*transaction
 	turned     time.Time
 }
 
-// find returns the transaction of key, a new one if none is known.
-func (ts *transactions) find(key transactionKey, now time.Time) *transaction {
+// find returns the transaction of key, a new one if none is known, after
+// forgetting another.
+func (ts *transactions) find(key, forget uint64, now time.Time) *transaction {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	if forget != key && forget != 0 {
+		delete(ts.young, forget)
+		delete(ts.old, forget)
+	}
 	if ts.young == nil || len(ts.young) >= maxTransactions || now.Sub(ts.turned) > transactionLife {
-		ts.old, ts.young, ts.turned = ts.young, map[transactionKey]*transaction{}, now
+		ts.old, ts.young, ts.turned = ts.young, map[uint64]*transaction{}, now
 	}
 	if t := ts.young[key]; t != nil {
 		return t
@@ -127,15 +183,6 @@ func (ts *transactions) find(key transactionKey, now time.Time) *transaction {
 		t = &transaction{}
 	}
 	delete(ts.old, key)
-	key.instance, key.user = strings.Clone(key.instance), strings.Clone(key.user)
 	ts.young[key] = t
 	return t
-}
-
-// forget drops the transaction of key: the connection has begun another.
-func (ts *transactions) forget(key transactionKey) {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	delete(ts.young, key)
-	delete(ts.old, key)
 }

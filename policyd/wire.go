@@ -131,26 +131,36 @@ func requestLen(b []byte, from int) int {
 // smtpd_access_policy are errors. The strings of the Request share one copy of
 // b.
 func ParseRequest(b []byte) (Request, error) {
+	var r Request
+	if err := parseRequest(b, &r); err != nil {
+		return Request{}, err
+	}
+	return r, nil
+}
+
+// parseRequest is ParseRequest into a Request that is used again.
+func parseRequest(b []byte, out *Request) error {
+	*out = Request{}
 	if len(b) > MaxRequestBytes || !bytes.HasSuffix(b, []byte("\n\n")) {
-		return Request{}, fmt.Errorf("%w: no end within %d bytes", ErrMalformed, MaxRequestBytes)
+		return fmt.Errorf("%w: no end within %d bytes", ErrMalformed, MaxRequestBytes)
 	}
 	if bytes.IndexByte(b, 0) >= 0 || bytes.IndexByte(b, '\r') >= 0 {
-		return Request{}, fmt.Errorf("%w: NUL or CR", ErrMalformed)
+		return fmt.Errorf("%w: NUL or CR", ErrMalformed)
 	}
-	p := requestParser{}
+	p := requestParser{out: out}
 	rest := string(b[:len(b)-1])
 	for n := 0; rest != ""; n++ {
 		if n == MaxAttributes {
-			return Request{}, fmt.Errorf("%w: more than %d attributes", ErrMalformed, MaxAttributes)
+			return fmt.Errorf("%w: more than %d attributes", ErrMalformed, MaxAttributes)
 		}
 		end := strings.IndexByte(rest, '\n')
 		if err := p.line(rest[:end]); err != nil {
-			return Request{}, err
+			return err
 		}
 		rest = rest[end+1:]
 	}
 	if p.request != requestName {
-		return Request{}, fmt.Errorf("%w: request is not %s", ErrMalformed, requestName)
+		return fmt.Errorf("%w: request is not %s", ErrMalformed, requestName)
 	}
-	return p.out, nil
+	return nil
 }

@@ -24,7 +24,7 @@ type attribute struct {
 func text(name string, field func(r *Request) *string) attribute {
 	return attribute{
 		name:  name,
-		parse: func(p *requestParser, v string) error { *field(&p.out) = v; return nil },
+		parse: func(p *requestParser, v string) error { *field(p.out) = v; return nil },
 		value: func(r *Request) string { return *field(r) },
 	}
 }
@@ -34,7 +34,7 @@ func known(name string, field func(r *Request) *string) attribute {
 	a := text(name, field)
 	a.parse = func(p *requestParser, v string) error {
 		if v != unknown {
-			*field(&p.out) = v
+			*field(p.out) = v
 		}
 		return nil
 	}
@@ -59,7 +59,7 @@ func number(name string, field func(r *Request) *int64) attribute {
 			if err != nil || n < 0 {
 				return fmt.Errorf("%w: %s is no number", ErrMalformed, name)
 			}
-			*field(&p.out) = n
+			*field(p.out) = n
 			return nil
 		},
 		value: func(r *Request) string { return strconv.FormatInt(*field(r), 10) },
@@ -134,7 +134,7 @@ const requestName = "smtpd_access_policy"
 
 // requestParser collects the attributes of one request.
 type requestParser struct {
-	out     Request
+	out     *Request
 	request string
 	seen    uint64 // one bit for each entry of attributes
 	next    int    // the entry that Postfix would send next
@@ -144,6 +144,14 @@ type requestParser struct {
 func (p *requestParser) line(s string) error {
 	if len(s) > MaxLineBytes {
 		return fmt.Errorf("%w: a line is longer than %d bytes", ErrMalformed, MaxLineBytes)
+	}
+	if p.next < len(attributes) {
+		next := &attributes[p.next]
+		if n := len(next.name); len(s) > n && s[n] == '=' && s[:n] == next.name && p.seen&(1<<p.next) == 0 {
+			p.seen |= 1 << p.next
+			p.next++
+			return next.parse(p, s[n+1:])
+		}
 	}
 	name, value, ok := strings.Cut(s, "=")
 	if !ok || name == "" {
@@ -160,9 +168,6 @@ func (p *requestParser) line(s string) error {
 
 // find returns the index of name in attributes, or -1.
 func (p *requestParser) find(name string) int {
-	if p.next < len(attributes) && attributes[p.next].name == name {
-		return p.next
-	}
 	for i := range attributes {
 		if attributes[i].name == name {
 			return i

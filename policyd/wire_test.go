@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/shared"
 )
@@ -170,6 +171,7 @@ func TestAppendRefuses(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(lines("protocol_state=RCPT", "sender=a@example.org", "recipient=b@example.org", "client_address=::ffff:192.0.2.1")))
 	f.Add([]byte(lines("protocol_state=DATA", "recipient_count=2", "sasl_username=alice", "stress=yes", "client_port=unknown")))
+	f.Add([]byte(usualRequest("a@example.org", "3")))
 	f.Add([]byte("request=junk\n\n"))
 	f.Add([]byte("\n"))
 	f.Add([]byte(lines("a", "b=\r", "=c")))
@@ -189,9 +191,18 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			t.Fatalf("Append(%+v): %v", req, err)
 		}
+		newer := []byte(strings.TrimSuffix(usualRequest("bob@example.org", "2"), "\n") + "mail_version=3.12\n\n")
+		var reader requestReader
+		var got Request
+		for _, in := range [][]byte{wire, b[:n], []byte(usualRequest("alice@example.org", "1")), newer, wire, b[:n], wire} {
+			want, err := ParseRequest(in)
+			if gotErr := reader.read(in, &got); (gotErr != nil) != (err != nil) || err == nil && got != want {
+				t.Fatalf("read(%q) = %+v, %v, want %+v, %v", in, got, gotErr, want, err)
+			}
+		}
 		if again, err := ParseRequest(wire); err != nil || again != req {
 			t.Errorf("ParseRequest(Append(%+v)) = %+v, %v", req, again, err)
 		}
-		Decide(Policy{}, req, Facts{})
+		Decide(Policy{}, req, Facts{}, time.Time{})
 	})
 }

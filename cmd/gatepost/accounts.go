@@ -202,7 +202,7 @@ func newAlias(a *app) *cobra.Command {
 			},
 		},
 		newAliasList(a, "list [DOMAIN]", "List the aliases", cobra.MaximumNArgs(1)),
-		newAliasShow(a))
+		newAliasShow(a), newAliasPost(a), newAliasBlock(a), newAliasUnblock(a), newAliasPosting(a))
 	return cmd
 }
 

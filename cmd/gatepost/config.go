@@ -102,6 +102,7 @@ func (l *logLevel) UnmarshalText(b []byte) error {
 // Words are what somebody may look for at the root of the file.
 func (*Config) Words() map[string]string {
 	return map[string]string{"ban": "guard", "bans": "guard", "limit": "policyd.limits",
+		"srs": "policyd.srs", "dane": "policyd.tls_policy", "mta_sts": "policyd.tls_policy", "greylist": "policyd.greylist",
 		"rbl": "dns_lists", "dnsbl": "dns_lists", "bayes": "learn", "rules": "scan.admin_rules"}
 }
 
@@ -177,6 +178,7 @@ func (c *Config) handDown() {
 	c.Milter.Scan = c.Scan
 	c.DNSLists.Reject = c.Scan.Reject
 	c.Policyd.RecipientDelimiter = c.RecipientDelimiter
+	c.Policyd.Hostname = c.Hostname
 	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
 	c.Lmtpd.Hostname = c.Hostname
 	c.Lmtpd.MailRoot = c.MailRoot

@@ -158,6 +158,12 @@ func showIn(shown map[string]string, key string, n ast.Node, comment string) {
 		}
 		showIn(shown, child, n.Value, comment+commentOf(n.Key))
 	case *ast.SequenceNode:
+		// An example may stand between the entries, and behind the last one.
+		for _, c := range append(slices.Clone(n.ValueHeadComments), n.FootComment) {
+			if c != nil {
+				shown[key] += "\n" + c.String() + "\n"
+			}
+		}
 		for _, v := range n.Values {
 			showIn(shown, key+"[]", v, "")
 		}
@@ -180,11 +186,12 @@ func TestSampleIsCompared(t *testing.T) {
 		{"  grace: 5s\n\nlmtpd:", "lmtpd:", "authd.grace"},
 		{"  level: info ", "  #level: info ", "log.level"},
 		{"  # - networks: [192.0.2.0/28]\n", "", "milter.submission_networks[].networks"},
-		{"  #   action: DUNNO\n", "", "policyd.rules[].action"},
+		{"  #   action: ", "  #   axtion: ", "policyd.rules[].action"},
+		{"overrides: [{ for: ", "overrides: [{ whom: ", "policyd.limits[].overrides[].for"},
 		{", protocol_state: RCPT", "", "policyd.rules[].when.protocol_state"},
 		{", score: 0.5", "", "scan.rules.*.score"},
 	} {
-		less := strings.Replace(string(examples.Config), tc.old, tc.new, 1)
+		less := strings.ReplaceAll(string(examples.Config), tc.old, tc.new)
 		if got := notInSample(t, []byte(less), keys); !slices.Equal(got, []string{tc.key}) {
 			t.Errorf("without %q the sample lacks %q, want %q", tc.old, got, tc.key)
 		}
@@ -210,7 +217,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 	want := []string{
 		`gatepost.yaml:2:1: queue_directroy: unknown setting, did you mean "queue_directory"?`,
 		`gatepost.yaml:3:1: data_directory: "relative" is not a clean absolute path below /`,
-		`gatepost.yaml:7:13: policyd.limits[0].rate: "200" is not a rate such as 200/hour or 30/10m`,
+		`gatepost.yaml:7:13: policyd.limits[0].rate: "200" is not a rate such as 200/hour, 30/10m or 1GB/day`,
 		`gatepost.yaml:8:10: guard.max_failures: 0 is not between 1 and 100`,
 	}
 	if !slices.Equal(got, want) {

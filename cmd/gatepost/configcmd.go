@@ -132,7 +132,11 @@ func (f *findings) look(cfg Config) {
 		f.Warnings = append(f.Warnings, finding{
 			Text: fmt.Sprintf("dns_lists asks %s, run by %s: free for %s", t.Preset, t.By, t.Free), Hint: "terms: " + t.URL})
 	}
-	for _, err := range config.Faults(maps.Check(cfg.Maps)) {
+	for _, err := range config.Faults(errors.Join(
+		maps.Check(cfg.Maps),
+		config.Under("policyd.greylist", cfg.Policyd.GreylistConfig().CheckFiles()),
+		config.Under("policyd", cfg.Policyd.CheckFiles()),
+	)) {
 		f.fault(err, "")
 	}
 	for _, dir := range []string{cfg.DataDirectory, cfg.MailRoot} {

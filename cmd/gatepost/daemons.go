@@ -8,14 +8,17 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/internal/access"
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/delivery"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/lmtpd"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
@@ -31,6 +34,7 @@ type daemons struct {
 	socketmap *policyd.Socketmap
 	authd     *authd.Server
 	lmtpd     *lmtpd.Server
+	forward   *forwarder
 }
 
 // newDaemons builds all four over the stores.
@@ -43,6 +47,21 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	if d.judge, err = newJudge(cfg, s, verdicts, log); err != nil {
 		return nil, err
 	}
+	if d.forward, err = newForwarder(cfg, s, log); err != nil {
+		return nil, err
+	}
+	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics,
+		Entries: access.NewCache(s.accounts), DNS: s.dns, Maps: d.judge.maps,
+		Known: s.memory, Greylist: s.greylist,
+		SRS: d.forward.srs, Returned: s.state, TLSPolicy: d.forward.tls,
+	}
+	if d.policyd, err = policyd.New(cfg.Policyd, policyDeps, log); err != nil {
+		return nil, err
+	}
+	s.uncounted = d.policyd.Uncounted
+	if d.socketmap, err = policyd.NewSocketmap(cfg.Policyd, policyDeps, log); err != nil {
+		return nil, err
+	}
 	delim := cfg.RecipientDelimiter
 	if d.milter, err = milter.New(cfg.Milter, milter.Deps{
 		Auth: d.checker,
@@ -52,15 +71,12 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		MaySend: func(ctx context.Context, user, as mailaddr.Address) (bool, error) {
 			return account.MaySend(ctx, s.accounts, user, as, delim)
 		},
+		Forward: d.forward.milter(cfg, s),
+		Ended: func(ctx context.Context, queueID string, outbound bool, began time.Time) {
+			d.policyd.Ended(ctx, policyd.Message{QueueID: queueID, Outbound: outbound, Began: began})
+		},
 		Verdicts: verdicts, Journal: s.journal, Meter: s.metrics,
 	}, log); err != nil {
-		return nil, err
-	}
-	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics}
-	if d.policyd, err = policyd.New(cfg.Policyd, policyDeps, log); err != nil {
-		return nil, err
-	}
-	if d.socketmap, err = policyd.NewSocketmap(cfg.Policyd, policyDeps, log); err != nil {
 		return nil, err
 	}
 	hashes := password.NewPool(int64(cfg.Authd.HashMemory))
@@ -123,9 +139,15 @@ func (d *daemons) sockets(names []string) []socket {
 // reconfigure hands out a configuration that is valid, so that no daemon has a
 // reason to refuse it.
 func (d *daemons) reconfigure(next Config) error {
-	if err := d.judge.reconfigure(next); err != nil {
+	sender, err := next.rewriter(srs.Keys)
+	if err != nil {
 		return err
 	}
+	if err := errors.Join(d.judge.reconfigure(next), d.stores.greylist.Reconfigure(next.Policyd.GreylistConfig()),
+		d.forward.tls.Reconfigure(next.Policyd.TLSPolicy)); err != nil {
+		return err
+	}
+	d.forward.srs.Set(sender)
 	if err := d.checker.Reconfigure(next.Mailauth); err != nil {
 		return err
 	}

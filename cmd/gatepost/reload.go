@@ -60,7 +60,8 @@ func (r *reloader) reload() error {
 		r.log.LogAttrs(context.Background(), slog.LevelWarn, "settings changed that only a restart takes",
 			slog.String("settings", strings.Join(names, " ")))
 	}
-	r.stores.limits.Store(&next.Policyd.Limits)
+	active := next.Policyd.ActiveLimits()
+	r.stores.limits.Store(&active)
 	r.stores.guard.Reconfigure(next.Guard)
 	r.stores.journal.Reconfigure(next.Journal)
 	r.stores.keys.Reconfigure(next.DKIM)

@@ -144,7 +144,7 @@ var halves = map[string]struct{ yaml, policy, userdb string }{
 	"A": {
 		`policyd: {reject_sender_login_mismatch: enforce, rules: [{name: a, action: REJECT by a}]}
 authd: {mail_location: "maildir:~/A"}
-`, "action=553 5.7.1 user alice@example.org may not send as bob@example.org; an administrator can add an alias bob@example.org that leads to alice@example.org",
+`, "action=553 5.7.1 user alice@example.org may not send as bob@example.org; the administrator of this server can grant it",
 		"mail=maildir:~/A"},
 	"B": {
 		`policyd: {reject_sender_login_mismatch: observe, rules: [{name: b, action: REJECT by b}]}

@@ -40,7 +40,7 @@ type judge struct {
 }
 
 func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logger) (j *judge, err error) {
-	j = &judge{memory: known.New(s.state)}
+	j = &judge{memory: s.memory}
 	if j.lists, err = lists.New(cfg.DNSLists, s.dns, s.metrics, log); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logg
 	}
 	j.engine.Store(e)
 	j.evidence = evidence.New(evidence.Deps{
-		Filter: s.learn, Lists: j.lists, Maps: j.maps, Memory: j.memory,
+		Filter: s.learn, Lists: j.lists, Maps: j.maps, Memory: j.memory, Greylist: s.greylist,
 		OwnDomain: func(ctx context.Context, domain string) bool {
 			_, err := s.accounts.Domain(ctx, domain)
 			return err == nil

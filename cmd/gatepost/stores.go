@@ -14,15 +14,18 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/admin"
+	"github.com/gatepost/gatepost/internal/greylist"
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
+	"github.com/gatepost/gatepost/internal/known"
 	"github.com/gatepost/gatepost/internal/learn"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/metric"
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/state"
+	"github.com/gatepost/gatepost/policyd"
 )
 
 // stores is what lies on disk, and the parts that live over it.
@@ -43,6 +46,11 @@ type stores struct {
 
 	writable lastLook // at the account store
 
+	memory   *known.Memory
+	greylist *greylist.Greylist
+	// uncounted tells of mail that no limit saw; nil where no daemon runs.
+	uncounted func() []limit.Uncounted
+
 	// limits are the limits of the configuration in force, for lists.
 	limits atomic.Pointer[[]limit.Limit]
 	open   []io.Closer
@@ -52,7 +60,8 @@ type stores struct {
 // opened is closed again.
 func openStores(ctx context.Context, cfg Config, log *slog.Logger) (*stores, error) {
 	s := &stores{metrics: metric.New(version)}
-	s.limits.Store(&cfg.Policyd.Limits)
+	active := cfg.Policyd.ActiveLimits()
+	s.limits.Store(&active)
 	if err := s.openAll(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -102,6 +111,14 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 		return err
 	}
 	s.limiter = limit.New(s.state)
+	s.memory = known.New(s.state)
+	if s.greylist, err = greylist.New(cfg.Policyd.GreylistConfig(), greylist.Deps{
+		State: s.state, Correspondence: s.memory,
+		Authenticator: policyd.NewOrganizations(s.dns),
+		Mailboxes:     policyd.NewMailboxes(s.accounts, cfg.RecipientDelimiter),
+	}, log); err != nil {
+		return err
+	}
 	s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log)
 	return err
 }
@@ -181,15 +198,9 @@ func (s *stores) backend() admin.Backend {
 		Quarantine: s.quarantine,
 		DNS:        s.freshDNS,
 		Guard:      s.guard,
-		Limits:     limitUsage{s},
+		Limits:     limitDesk{Limiter: s.limiter, limits: func() []limit.Limit { return *s.limits.Load() }, uncounted: s.uncounted},
+		Greylist:   s.greylist,
 		Journal:    s.journal,
 		Metrics:    s.metrics.Handler(),
 	}
-}
-
-// limitUsage lists the use of the limits in force.
-type limitUsage struct{ s *stores }
-
-func (l limitUsage) Usage(ctx context.Context) ([]limit.Usage, error) {
-	return l.s.limiter.Usage(ctx, *l.s.limits.Load())
 }

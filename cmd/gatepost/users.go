@@ -19,7 +19,7 @@ import (
 
 func newUser(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Mailboxes and their logins", Example: "  gatepost user add alice@example.org"}
-	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a),
+	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a), newUserGrant(a), newUserRevoke(a),
 		newUserFlag(a, "hold", "Stop a user's outgoing mail; mail still comes in and is read", func(s account.Store, cmd *cobra.Command, u account.User) error {
 			return s.SetHeld(cmd.Context(), u.Addr, true)
 		}),
@@ -165,10 +165,18 @@ func newUserShow(a *app) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("user %s: %w", addr, err)
 			}
-			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), u)
+			more, err := showUser(cmd, s, u)
+			if err != nil {
+				return err
 			}
-			return printUsers(cmd, []account.User{u})
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), more)
+			}
+			if err := printUsers(cmd, []account.User{u}); err != nil {
+				return err
+			}
+			more.print(cmd.OutOrStdout())
+			return nil
 		})
 	}
 	return cmd

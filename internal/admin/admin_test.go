@@ -28,7 +28,7 @@ import (
 
 var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-type noLimits struct{}
+type noLimits struct{ limitAdmin }
 
 func (noLimits) Usage(context.Context) ([]limit.Usage, error) {
 	return []limit.Usage{{Limit: "outgoing", Key: "alice@example.org", Used: 3, Of: 200}}, nil

@@ -25,12 +25,15 @@ type Backend struct {
 	Guard      guardStore
 	Limits     limitStore
 	Journal    journalStore
+	Greylist   greylistStore
 	Learn      learnStore
 	Quarantine quarantineStore
 	// Lists, Maps and Release are nil where no daemon runs.
 	Lists   listStore
 	Maps    mapStore
 	Release releaser
+	// Policy is nil where no policy server runs.
+	Policy  policyTester
 	Metrics http.Handler
 	// Health returns what is wrong, or nil.
 	Health func(context.Context) error
@@ -44,12 +47,14 @@ type guardStore interface {
 
 type limitStore interface {
 	Usage(ctx context.Context) ([]limit.Usage, error)
+	limitAdmin
 }
 
 type journalStore interface {
 	Flush(ctx context.Context) error
 	Story(ctx context.Context, id string) (journal.Story, error)
 	Client(ctx context.Context, network netip.Prefix, since time.Time) ([]journal.Record, error)
+	journalPager
 }
 
 // sentinels are the errors that keep their identity across the socket.

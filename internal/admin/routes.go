@@ -27,9 +27,13 @@ func (s *Server) routes(b Backend) {
 		s.mux.Handle("GET /metrics", b.Metrics)
 	}
 	s.accountRoutes(b.Accounts)
+	s.rightsRoutes(b.Accounts)
+	s.policyRoutes(b.Policy, b.Journal)
 	s.keyRoutes(b.Keys, b.DNS)
 	s.banRoutes(b.Guard)
 	s.handle("GET /v1/limits", func(r *http.Request) (any, error) { return b.Limits.Usage(r.Context()) })
+	s.limitRoutes(b.Limits)
+	s.greylistRoutes(b.Greylist)
 	s.journalRoutes(b.Journal)
 	s.learnRoutes(b.Learn)
 	s.quarantineRoutes(b.Quarantine, b.Release)

@@ -268,6 +268,14 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value, depth int) {
 		d.scalar(key, n, v)
 		return
 	}
+	if s, ok := v.Addr().Interface().(ShortForm); ok {
+		if text, _, single := scalarText(n); single {
+			if err := s.UnmarshalScalar(text); err != nil {
+				d.fault(key, n, "%v", err)
+			}
+			return
+		}
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		d.structure(key, n, v, depth)
@@ -279,6 +287,9 @@ func (d *decoder) value(key string, n ast.Node, v reflect.Value, depth int) {
 		d.scalar(key, n, v)
 	}
 }
+
+// ShortForm is a struct for which a single value may stand, too.
+type ShortForm interface{ UnmarshalScalar(text string) error }
 
 // entries returns the key-value pairs of a mapping; ok is false and a fault is
 // noted for anything else.

@@ -11,6 +11,7 @@ package evidence
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -52,12 +53,20 @@ type memory interface {
 	Sent(ctx context.Context, s known.Sent) error
 }
 
+// wisher remembers whom the scorer wants to see again (package greylist).
+type wisher interface {
+	Wish(ctx context.Context, client netip.Addr, sender string) error
+	Unwish(ctx context.Context, client netip.Addr, sender string) error
+}
+
 // Deps are the parts that are asked. A nil one is not.
 type Deps struct {
 	Filter filter
 	Lists  lister
 	Maps   mapper
 	Memory memory
+	// Greylist is told whose mail looked bad.
+	Greylist wisher
 	// OwnDomain reports whether a domain, in lower case, is ours.
 	OwnDomain func(ctx context.Context, domain string) bool
 }
@@ -271,6 +280,7 @@ func (c *Case) Done(ctx context.Context, o Outcome) {
 	if c.features != nil && o.Taken {
 		c.g.deps.Filter.Keep(trace.Trace{QueueID: o.QueueID, Arrived: o.Arrived, MessageID: trace.Canonical(o.MessageID)}, c.features)
 	}
+	c.wish(ctx, o)
 	if c.g.deps.Memory == nil {
 		return
 	}
@@ -285,6 +295,20 @@ func (c *Case) Done(ctx context.Context, o Outcome) {
 	}
 	if err != nil {
 		c.g.log.LogAttrs(ctx, slog.LevelWarn, "memory not told", slog.Any("err", err))
+	}
+}
+
+// wish tells the greylist whether the sender should come back next time.
+func (c *Case) wish(ctx context.Context, o Outcome) {
+	if c.g.deps.Greylist == nil || c.m.Direction != scan.Inbound || o.Result == nil {
+		return
+	}
+	tell := c.g.deps.Greylist.Unwish
+	if o.Result.Greylist {
+		tell = c.g.deps.Greylist.Wish
+	}
+	if err := tell(ctx, c.m.Client.Addr, c.m.MailFrom.String()); err != nil {
+		c.g.log.LogAttrs(ctx, slog.LevelWarn, "greylist not told", slog.Any("err", err))
 	}
 }
 

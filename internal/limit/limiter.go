@@ -4,155 +4,231 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/state"
-	"github.com/gatepost/gatepost/internal/unit"
 )
 
-// counters is all that limits need of a state store; see state.Store.
-type counters interface {
-	Take(ctx context.Context, key string, n, max int64, window time.Duration) (state.Usage, error)
+// store is all that limits need of a state store; see state.Store.
+type store interface {
+	TakeAll(ctx context.Context, claims []state.Claim, ask bool) ([]state.Usage, error)
+	Give(ctx context.Context, key string, n int64, at time.Time) error
 	Counters(ctx context.Context, prefix string) ([]state.Counter, error)
 	Reset(ctx context.Context, key string) error
-}
-
-// Keys are whom a request counts for. A limit whose key is empty does not
-// apply.
-type Keys struct {
-	User string
-}
-
-func (k Keys) of(by By) string {
-	if by == ByUser {
-		return k.User
-	}
-	return ""
+	Get(ctx context.Context, t state.Table, key string) (state.Entry, error)
+	Put(ctx context.Context, t state.Table, e state.Entry, sync bool) error
+	Delete(ctx context.Context, t state.Table, key string) error
+	List(ctx context.Context, t state.Table, prefix string) ([]state.Entry, error)
 }
 
 // Limiter counts. It is safe for concurrent use.
-type Limiter struct{ store counters }
-
-// New returns a Limiter that counts in store.
-func New(store counters) *Limiter { return &Limiter{store: store} }
-
-// prefix is that of all counters of limits.
-const prefix = "limit/"
-
-// counterKey is unambiguous: neither a name nor a window nor a By holds a
-// slash. A limit with another window is another counter, one with another
-// count is not.
-func counterKey(l Limit, key string) string {
-	return prefix + l.Name + "/" + unit.Duration(l.Rate.Window).String() + "/" + string(l.by()) + "/" + key
+type Limiter struct {
+	store store
+	// sets is held while distinct recipients are looked at and written back.
+	sets sync.Mutex
+	// telling is held while is looked who was told.
+	telling sync.Mutex
+	byHand  atomic.Pointer[loaded]
+	scratch sync.Pool // of *question
 }
 
-// Ask says of each limit that is not off whether n more would be allowed, and
-// counts nothing.
-func (l *Limiter) Ask(ctx context.Context, limits []Limit, keys Keys, n int64) ([]Result, error) {
-	return l.each(limits, keys, func(lim Limit, key string) (Result, error) {
-		return l.ask(ctx, lim, key, n)
-	})
+// New returns a Limiter that counts in s.
+func New(s store) *Limiter { return &Limiter{store: s} }
+
+// Ask returns what of s would not allow m, and counts nothing. Of the limits by recipients' domain only those of the last recipient's are
+// asked: the others were asked for the recipients before.
+func (l *Limiter) Ask(ctx context.Context, s *Set, m *Mail) ([]Result, error) {
+	return l.do(ctx, s, m, true)
 }
 
-// Take counts n on each limit that is not off, unless an enforced one does not
-// allow it: then it counts on none, and the results are those of Ask.
-func (l *Limiter) Take(ctx context.Context, limits []Limit, keys Keys, n int64) ([]Result, error) {
-	if len(limits) > 1 {
-		asked, err := l.Ask(ctx, limits, keys, n)
-		if _, refused := Refused(asked); refused {
-			return asked, err
+// Take counts m on each limit of s, unless an enforced one does not allow it:
+// then it counts on none. There is a result for each window of each limit that
+// concerns m.
+func (l *Limiter) Take(ctx context.Context, s *Set, m *Mail) ([]Result, error) {
+	return l.do(ctx, s, m, false)
+}
+
+// question is one call of Ask or Take.
+type question struct {
+	mail    *Mail
+	ask     bool
+	byHand  byHand
+	results []Result
+	claims  []state.Claim
+	claimed []int // the results that claims are for
+	members []*members
+}
+
+func (l *Limiter) do(ctx context.Context, s *Set, m *Mail, ask bool) ([]Result, error) {
+	if s.Empty() {
+		return nil, nil
+	}
+	q, ok := l.scratch.Get().(*question)
+	if !ok {
+		q = &question{}
+	}
+	defer l.scratch.Put(q)
+	*q = question{mail: m, ask: ask, byHand: l.setByHand(ctx, m.Now), claims: q.claims[:0], claimed: q.claimed[:0], results: q.results[:0]}
+	for i := range s.limits {
+		if c := &s.limits[i]; c.concerns(m.Outbound) {
+			q.limit(c)
 		}
 	}
-	return l.each(limits, keys, func(lim Limit, key string) (Result, error) {
-		return l.take(ctx, lim, key, n)
-	})
+	if len(q.members) > 0 {
+		l.sets.Lock()
+		defer l.sets.Unlock()
+	}
+	fits, err := l.lookAtMembers(ctx, q)
+	if err == nil {
+		err = l.claim(ctx, q, ask || !fits)
+	}
+	if err == nil && !ask && Refused(q.results) == nil {
+		err = l.keepMembers(ctx, q)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("count limits: %w", err)
+	}
+	if ask {
+		return slices.DeleteFunc(slices.Clone(q.refusals()), func(r Result) bool { return r.Allowed }), nil
+	}
+	return slices.Clone(q.results), nil
 }
 
-// each collects what do says of each limit that applies, and all its errors.
-func (l *Limiter) each(limits []Limit, keys Keys, do func(Limit, string) (Result, error)) ([]Result, error) {
-	out := make([]Result, 0, len(limits))
-	var errs []error
-	for _, lim := range limits {
-		key := keys.of(lim.by())
-		if lim.Mode == unit.Off || key == "" {
+// refusals returns the results from the first that does not allow.
+func (q *question) refusals() []Result {
+	for i := range q.results {
+		if !q.results[i].Allowed {
+			return q.results[i:]
+		}
+	}
+	return nil
+}
+
+// limit adds what c asks of the mail.
+func (q *question) limit(c *compiled) {
+	m := q.mail
+	if !c.byRcpt {
+		q.key(c, "", c.amount(m, m.Recipients, m.Rcpts), m.Rcpts)
+		return
+	}
+	if len(m.Rcpts) == 0 {
+		return
+	}
+	if q.ask {
+		q.domain(c, m.Rcpts[len(m.Rcpts)-1].Domain)
+		return
+	}
+	seen := make(map[string]bool, 4)
+	for i := range m.Rcpts {
+		if d := m.Rcpts[i].Domain; !seen[d] {
+			seen[d] = true
+			q.domain(c, d)
+		}
+	}
+}
+
+// domain adds what c asks of the mail's recipients in one domain.
+func (q *question) domain(c *compiled, domain string) {
+	var in []Rcpt
+	for _, r := range q.mail.Rcpts {
+		if r.Domain == domain {
+			in = append(in, r)
+		}
+	}
+	q.key(c, domain, c.amount(q.mail, int64(len(in)), in), in)
+}
+
+// amount is what c counts of a mail that has n recipients, of whom rcpts are
+// known.
+func (c *compiled) amount(m *Mail, n int64, rcpts []Rcpt) int64 {
+	switch c.Counts() {
+	case Messages:
+		return 1
+	case Bytes:
+		return m.Bytes
+	case Bounces:
+		if m.Bounce {
+			return 1
+		}
+		return 0
+	case NewRecipients:
+		var fresh int64
+		for i := range rcpts {
+			if rcpts[i].New {
+				fresh++
+			}
+		}
+		return fresh
+	}
+	return n
+}
+
+// key adds the windows of c for n more under the key of the mail. What counts
+// nothing is not asked.
+func (q *question) key(c *compiled, domain string, n int64, rcpts []Rcpt) {
+	key := c.key(q.mail, domain)
+	if key == "" || n <= 0 {
+		return
+	}
+	t := c.tariffOf(q.mail, key, domain, q.byHand)
+	for i, rate := range t.rates {
+		r := Result{Limit: &c.Limit, Rate: rate, Span: t.spans[i], Key: shownKey(key), Asked: min(n, state.MaxCount)}
+		if c.Counts() == DistinctRecipients {
+			q.members = append(q.members, &members{
+				result: len(q.results), key: t.prefixes[i] + key, rate: rate,
+				rcpts: rcpts, unknown: n - int64(len(rcpts)),
+			})
+			q.results = append(q.results, r)
 			continue
 		}
-		r, err := do(lim, key)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("limit %s: %w", lim.Name, err))
-			continue
-		}
-		out = append(out, r)
+		r.counter = t.prefixes[i] + key
+		q.claims = append(q.claims, state.Claim{
+			Key: r.counter, N: r.Asked, Max: rate.Count, Window: rate.Window, Soft: !c.Enforced(),
+		})
+		q.claimed = append(q.claimed, len(q.results))
+		q.results = append(q.results, r)
 	}
-	return out, errors.Join(errs...)
 }
 
-// ask lets the store say when the count is so low that n fits, which is when
-// none more than the rest would fit.
-func (l *Limiter) ask(ctx context.Context, lim Limit, key string, n int64) (Result, error) {
-	r := Result{Limit: lim, Key: key, Asked: n}
-	room := lim.Rate.Count - n
-	if r.Never() {
-		room = lim.Rate.Count
+// claim asks or takes the counters.
+func (l *Limiter) claim(ctx context.Context, q *question, ask bool) error {
+	if len(q.claims) == 0 {
+		return nil
 	}
-	u, err := l.store.Take(ctx, counterKey(lim, key), 0, room, lim.Rate.Window)
+	usage, err := l.store.TakeAll(ctx, q.claims, ask)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
-	return r.with(u), nil
+	for i, u := range usage {
+		q.results[q.claimed[i]].answer(u)
+	}
+	return nil
 }
 
-func (l *Limiter) take(ctx context.Context, lim Limit, key string, n int64) (Result, error) {
-	u, err := l.store.Take(ctx, counterKey(lim, key), n, lim.Rate.Count, lim.Rate.Window)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{Limit: lim, Key: key, Asked: n}.with(u), nil
-}
-
-func (r Result) with(u state.Usage) Result {
-	r.Allowed, r.Used, r.Ends = u.OK, u.Used, u.Ends
+func (r *Result) answer(u state.Usage) {
+	r.Allowed, r.Used, r.Ends, r.at = u.OK, u.Used, u.Ends, u.At
 	if r.Never() {
 		r.Allowed, r.Ends = false, time.Time{}
 	}
-	return r
 }
 
-// Usage lists every counter that is not empty, by limit and key. limits are
-// those of the configuration; counters of others are listed until their window
-// has passed.
-func (l *Limiter) Usage(ctx context.Context, limits []Limit) ([]Usage, error) {
-	list, err := l.store.Counters(ctx, prefix)
-	if err != nil {
-		return nil, fmt.Errorf("list limits: %w", err)
-	}
-	known := map[string]Limit{}
-	for _, lim := range limits {
-		known[counterKey(lim, "")] = lim
-	}
-	var out []Usage
-	for _, c := range list {
-		part := strings.SplitN(strings.TrimPrefix(c.Key, prefix), "/", 4)
-		if len(part) < 4 || c.Used == 0 {
+// Give takes back n of what each result had counted of the kind of, or all of
+// it with n < 0: the mail was refused after all, or is smaller than it said.
+func (l *Limiter) Give(ctx context.Context, results []Result, of Of, n int64) error {
+	var errs []error
+	for i := range results {
+		r := &results[i]
+		back := r.Asked
+		if n >= 0 {
+			back = min(n, back)
+		}
+		if !r.Allowed || r.counter == "" || of != "" && r.Limit.Counts() != of {
 			continue
 		}
-		u := Usage{Limit: part[0], By: By(part[2]), Key: part[3], Used: c.Used, Window: unit.Duration(c.Window), Ends: c.Ends}
-		if lim, ok := known[strings.TrimSuffix(c.Key, part[3])]; ok {
-			u.Of, u.Mode = lim.Rate.Count, unit.Enforce
-			if !lim.Enforced() {
-				u.Mode = lim.Mode
-			}
-		}
-		out = append(out, u)
+		errs = append(errs, l.store.Give(ctx, r.counter, back, r.at))
 	}
-	return out, nil
-}
-
-// Reset forgets what was counted for key on lim.
-func (l *Limiter) Reset(ctx context.Context, lim Limit, key string) error {
-	if err := l.store.Reset(ctx, counterKey(lim, key)); err != nil {
-		return fmt.Errorf("reset limit %s: %w", lim.Name, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
