@@ -42,6 +42,11 @@ func TestCut(t *testing.T) {
 		{"forged below ours", postfix + strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body, strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body, ours},
 		{"a HELO that tells a Received", strings.Replace(postfix, "from client.example.net", "from x by mx.example.org id FORGED; Fri,", 1) + original + body,
 			strings.Replace(postfix, "from client.example.net", "from x by mx.example.org id FORGED; Fri,", 1) + original + body, foreign},
+		{"a recipient that ends his path early", strings.Replace(postfix, "<alice@example.org>", `<"alice+>"@example.org>`, 1) + strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body,
+			strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body, ours},
+		{"a field as long as HELO and a recipient make it", strings.NewReplacer("from client.example.net", "from "+strings.Repeat("h", 2000), "<alice@", "<alice+"+strings.Repeat("x", 2000)+"@").Replace(postfix) +
+			strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body, strings.Replace(postfix, "4XyZ1b2c3dzABC", "FORGED", 1) + original + body, ours},
+		{"a recipient with a quote", strings.Replace(postfix, "<alice@example.org>", `<"al\\\"ice; (>"@example.org>`, 1) + original + body, original + body, ours},
 		{"no body", postfix + original, original, ours},
 		{"a line that is no field", postfix + original + "no field\nX-Spam-Flag: YES\n", original + "no field\nX-Spam-Flag: YES\n", ours},
 		{"empty", "", "", Trace{}},
