@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// maxReceivedBytes bounds the Received field that is read.
-const maxReceivedBytes = 4 << 10
+// maxReceivedBytes bounds the Received field that is read. Postfix takes 2 KB of
+// HELO and as much of a recipient (line_length_limit).
+const maxReceivedBytes = 16 << 10
 
 // received is what a Received field of the Postfix here tells.
 type received struct {
@@ -96,10 +97,7 @@ func (w *words) next() string {
 	switch s[0] {
 	case ';':
 	case '<':
-		n = strings.IndexByte(s, '>') + 1
-		if n == 0 {
-			n, w.bad = len(s), true
-		}
+		n = w.path()
 	default:
 		for n < len(s) && strings.IndexByte(" \t\r\n(;", s[n]) < 0 {
 			n++
@@ -107,6 +105,25 @@ func (w *words) next() string {
 	}
 	w.rest = s[n:]
 	return s[:n]
+}
+
+// path returns the length of the path at the start. A ">" within quotes, which a
+// stranger may put into a recipient, does not end it: a field of ours that
+// cannot be read would let a forged one below it speak.
+func (w *words) path() int {
+	quoted := false
+	for i := 1; i < len(w.rest); i++ {
+		switch c := w.rest[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '>' && !quoted:
+			return i + 1
+		}
+	}
+	w.bad = true
+	return len(w.rest)
 }
 
 // comments passes over comments, nested ones too, and returns their number.
