@@ -152,8 +152,9 @@ func (s *Store) Keep(t trace.Trace, features []byte) {
 }
 
 // Find returns the features of the message with that queue id whose arrival is
-// nearest, and at most an hour away. Where both have a Message-ID it has to be
-// the same: a trace comes out of a file that its owner may have written.
+// nearest, and at most an hour away. The Message-ID that the milter saw has to
+// be that of t: a trace comes out of a file that its owner may have written. One
+// that the milter saw without may have got it from Postfix afterwards.
 func (s *Store) Find(ctx context.Context, t trace.Trace) (features []byte, ok bool, err error) {
 	if t.QueueID == "" {
 		return nil, false, nil
@@ -162,9 +163,9 @@ func (s *Store) Find(ctx context.Context, t trace.Trace) (features []byte, ok bo
 		return nil, false, err
 	}
 	const query = `SELECT features FROM kept WHERE queue_id = ? AND arrived BETWEEN ? AND ?
-		AND (message_id = ? OR message_id = 0 OR ? = 0) ORDER BY abs(arrived - ?) LIMIT 1`
+		AND message_id IN (?, 0) ORDER BY abs(arrived - ?) LIMIT 1`
 	at, id := t.Arrived.UnixMilli(), messageID(t.MessageID)
-	err = s.db.Load().Reader.QueryRowContext(ctx, query, t.QueueID, at-near.Milliseconds(), at+near.Milliseconds(), id, id, at).Scan(&features)
+	err = s.db.Load().Reader.QueryRowContext(ctx, query, t.QueueID, at-near.Milliseconds(), at+near.Milliseconds(), id, at).Scan(&features)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, false, nil

@@ -46,7 +46,9 @@ func TestFind(t *testing.T) {
 		want  string
 	}{
 		{"nearest", trace.Trace{QueueID: "A1", Arrived: at.Add(time.Second), MessageID: "a@b"}, "first"},
-		{"the later one", trace.Trace{QueueID: "A1", Arrived: at.Add(39 * time.Minute)}, "queue id that came back"},
+		{"the later one", trace.Trace{QueueID: "A1", Arrived: at.Add(39 * time.Minute), MessageID: "a@b"}, "queue id that came back"},
+		{"a file without the Message-ID that the milter saw", trace.Trace{QueueID: "A1", Arrived: at}, ""},
+		{"neither has one", trace.Trace{QueueID: "B2", Arrived: at}, "without Message-ID"},
 		{"too far", trace.Trace{QueueID: "A1", Arrived: at.Add(2 * time.Hour)}, ""},
 		{"another Message-ID", trace.Trace{QueueID: "A1", Arrived: at, MessageID: "x@b"}, ""},
 		{"a Message-ID that the milter did not see", trace.Trace{QueueID: "B2", Arrived: at, MessageID: "x@b"}, "without Message-ID"},
