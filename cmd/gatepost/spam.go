@@ -58,6 +58,9 @@ func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logg
 			_, err := s.accounts.Domain(ctx, domain)
 			return err == nil
 		},
+		MaySend: func(ctx context.Context, user, as mailaddr.Address) (bool, error) {
+			return account.MaySend(ctx, s.accounts, user, as, cfg.RecipientDelimiter)
+		},
 	}, log)
 	if j.releaser, err = newReleaser(cfg, s, verdicts, log); err != nil {
 		return nil, err

@@ -69,6 +69,9 @@ type Deps struct {
 	Greylist wisher
 	// OwnDomain reports whether a domain, in lower case, is ours.
 	OwnDomain func(ctx context.Context, domain string) bool
+	// MaySend says whether a login may use an address in the header From. Nil
+	// means that none may, and nothing that users send is remembered.
+	MaySend func(ctx context.Context, user, as mailaddr.Address) (bool, error)
 }
 
 // Gatherer gathers. It is safe for concurrent use.
@@ -288,7 +291,7 @@ func (c *Case) Done(ctx context.Context, o Outcome) {
 	switch {
 	case c.m.Direction == scan.Inbound && o.Result != nil:
 		err = c.g.deps.Memory.Judged(ctx, c.came, spamminess(o))
-	case c.m.Direction == scan.Outbound && o.User != "" && o.Taken && c.came.Author.Domain != "":
+	case c.m.Direction == scan.Outbound && o.Taken && c.mayBe(ctx, o.User):
 		err = c.g.deps.Memory.Sent(ctx, known.Sent{
 			User: c.came.Author, Name: c.came.Name, MessageID: o.MessageID, RcptTo: c.m.RcptTo, At: c.came.At,
 		})
@@ -310,6 +313,17 @@ func (c *Case) wish(ctx context.Context, o Outcome) {
 	if err := tell(ctx, c.m.Client.Addr, c.m.MailFrom.String()); err != nil {
 		c.g.log.LogAttrs(ctx, slog.LevelWarn, "greylist not told", slog.Any("err", err))
 	}
+}
+
+// mayBe reports whether the author of a message that user submitted may be he.
+// Else one user could choose correspondents and names for all others.
+func (c *Case) mayBe(ctx context.Context, user string) bool {
+	login, err := mailaddr.Parse(user)
+	if err != nil || c.came.Author.Domain == "" || c.g.deps.MaySend == nil {
+		return false
+	}
+	may, err := c.g.deps.MaySend(ctx, login, c.came.Author)
+	return may && err == nil
 }
 
 // spamminess returns 1 for spam, 0 for mail that is wanted, and something
