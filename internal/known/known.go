@@ -121,7 +121,7 @@ func (m *Memory) Sent(ctx context.Context, s Sent) error {
 		put(state.Sent, hash("pair", user, address(r)), "")
 	}
 	if name := fullName(s.Name); name != "" {
-		put(state.Sent, hash("name", name), user)
+		put(state.Sent, hash("name", s.User.Folded().Domain, name), user)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remember a message that was sent: %w", err)
@@ -231,12 +231,23 @@ func (m *Memory) author(ctx context.Context, c Came, rcpts []mailaddr.Address, o
 		f.First = !seen
 	}
 	if name := fullName(c.Name); name != "" && !under(c.Author.Domain, c.OwnDomains) && !f.Correspondent {
-		own, ok, err := m.get(ctx, state.Sent, hash("name", name))
+		return m.namesake(ctx, name, author, c.OwnDomains, f)
+	}
+	return nil
+}
+
+// namesake looks for a user of one of domains with that name. A user of another
+// domain on this server is nobody whom the recipients know: he may not decide
+// which names they see with suspicion, nor do they learn his address.
+func (m *Memory) namesake(ctx context.Context, name, author string, domains []string, f *Facts) error {
+	for _, d := range domains {
+		own, ok, err := m.get(ctx, state.Sent, hash("name", strings.ToLower(d), name))
 		if err != nil {
 			return err
 		}
 		if ok && string(own) != author {
 			f.Namesake = string(own)
+			break
 		}
 	}
 	return nil

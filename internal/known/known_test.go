@@ -181,6 +181,15 @@ func TestNamesake(t *testing.T) {
 			t.Errorf("%s: Namesake = %q", name, got)
 		}
 	}
+	m.RcptTo, m.OwnDomains = []mailaddr.Address{addr("carol@example.net")}, []string{"example.net"}
+	if got := c.ask(m).Namesake; got != "" {
+		t.Errorf("to another domain on this server: Namesake = %q", got)
+	}
+	c.sent("mallory@example.net", "Example Alice", "")
+	m.RcptTo, m.OwnDomains = []mailaddr.Address{addr("bob@example.org")}, []string{"example.org"}
+	if got := c.ask(m).Namesake; got != "alice@example.org" {
+		t.Errorf("after somebody of another domain took the name: Namesake = %q", got)
+	}
 }
 
 func TestReputation(t *testing.T) {
