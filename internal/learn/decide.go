@@ -83,6 +83,9 @@ type Vote struct {
 	User    string
 	Share   float64
 	Refused bool
+	// Outvoted says that it was refused for another mailbox's word, and for
+	// nothing else.
+	Outvoted bool
 	// Waiting says that an administrator has not approved it yet.
 	Waiting bool
 }
@@ -135,7 +138,9 @@ const (
 //
 // An administrator is always listened to, and overrules everybody. A mailbox
 // corrects itself and what nobody said aloud (weak ham); against another
-// mailbox or an administrator its word is noted and not learned.
+// mailbox or an administrator its word is noted and not learned, until more
+// mailboxes have said the same than the contrary. Else a spammer with one
+// mailbox here would have the last word on his mail by having the first.
 func Decide(p Policy, e Event, h History) Decision {
 	if d, done := decideKnown(e, h); done {
 		return d
@@ -193,6 +198,7 @@ func decideKnown(e Event, h History) (Decision, bool) {
 // decideOthers weighs a mailbox's word against the votes that are there.
 func decideOthers(e Event, h History) Decision {
 	d := Decision{What: New}
+	outvotes := e.Source == Move && majority(e, h)
 	for _, v := range h.Votes {
 		switch {
 		case v.Refused:
@@ -207,14 +213,37 @@ func decideOthers(e Event, h History) Decision {
 		case v.Waiting || v.Spam == e.Spam:
 		case !v.Source.byUser():
 			return Decision{What: Refused, Reason: "an administrator says otherwise"}
-		case v.Source == Weak && e.Source == Move:
+		case v.Source == Weak && e.Source == Move, outvotes:
 			d.What = Corrected
 			d.Undo = append(d.Undo, v.ID)
 		default:
-			return Decision{What: Refused, Reason: "another mailbox says otherwise"}
+			return Decision{What: Refused, Reason: otherwise}
 		}
 	}
 	return d
+}
+
+// otherwise is the reason of a refusal that may be overcome by a majority.
+const otherwise = "another mailbox says otherwise"
+
+// majority reports whether more mailboxes, e's among them, have moved the
+// message as e does than the other way. Of each the last word counts, and Votes
+// have the last one first.
+func majority(e Event, h History) bool {
+	said := map[string]bool{e.User: true}
+	lead := 1
+	for _, v := range h.Votes {
+		if v.Source != Move || said[v.User] || v.Waiting || v.Refused && !v.Outvoted {
+			continue
+		}
+		said[v.User] = true
+		if v.Spam == e.Spam {
+			lead++
+		} else {
+			lead--
+		}
+	}
+	return lead > 0
 }
 
 // bound returns why a mailbox is not listened to, "" if it is.

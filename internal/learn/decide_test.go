@@ -24,6 +24,7 @@ func TestDecide(t *testing.T) {
 		bobHam    = Vote{ID: 7, Source: Move, User: bob, Share: 0.5}
 		bobWeak   = Vote{ID: 8, Source: Weak, User: bob, Share: 0.3}
 		refused   = Vote{ID: 9, Source: Move, User: alice, Refused: true}
+		carolNo   = Vote{ID: 11, Spam: true, Source: Move, User: carol, Refused: true, Outvoted: true}
 		waiting   = Vote{ID: 10, Spam: true, Source: Move, User: alice, Waiting: true}
 	)
 	for _, tc := range []struct {
@@ -54,6 +55,15 @@ func TestDecide(t *testing.T) {
 		{"a third adds nothing", Event{Spam: true, Source: Move, User: carol, Minute: 1}, with(many, bobSpam, aliceSpam), Already, 0, nil},
 		{"two agree on a campaign", spamBy(Move), History{Mailboxes: 100, Total: 1000, Agree: 1}, New, 1, nil},
 		{"two disagree", spamBy(Move), with(many, bobHam), Refused, 0, nil},
+		{"two against one", spamBy(Move), with(many, bobHam, carolNo), Corrected, 0.5, []int64{7}},
+		{"the same one twice against one", spamBy(Move), with(many, bobHam, Vote{ID: 12, Spam: true, Source: Move, User: alice, Refused: true, Outvoted: true}), Refused, 0, nil},
+		{"one who was refused because he is held does not count", spamBy(Move), with(many, bobHam, Vote{ID: 16, Spam: true, Source: Move, User: carol, Refused: true}), Refused, 0, nil},
+		{"one against two who were heard in turn", Event{Source: Move, User: bob, Minute: 1}, with(many, aliceSpam, carolNo), Refused, 0, nil},
+		{"one who has changed his mind", spamBy(Move), with(many, Vote{ID: 17, Source: Move, User: carol, Refused: true, Outvoted: true}, bobHam, carolNo), Refused, 0, nil},
+		{"two against two", spamBy(Move), with(many, bobHam, Vote{ID: 13, Source: Move, User: "dave@example.org", Share: 0.5}, carolNo), Refused, 0, nil},
+		{"two against an administrator", spamBy(Move), with(many, adminHam, carolNo), Refused, 0, nil},
+		{"one who was refused for weak ham does not count", spamBy(Move), with(many, bobHam, Vote{ID: 14, Spam: true, Source: Weak, User: carol, Refused: true, Outvoted: true}), Refused, 0, nil},
+		{"weak ham has no say among words", Event{Source: Weak, User: alice}, with(many, bobSpam, Vote{ID: 15, Source: Move, User: carol, Refused: true, Outvoted: true}), Refused, 0, nil},
 		{"against an administrator", spamBy(Move), with(many, adminHam), Refused, 0, nil},
 		{"after a refusal", Event{Source: Move, User: alice, Minute: 1}, with(many, refused), New, 0.5, nil},
 

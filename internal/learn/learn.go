@@ -342,7 +342,7 @@ const maxVotes = 200
 
 // votesOn returns the rows of a message that count, without the row from.
 func votesOn(ctx context.Context, tx *sql.Tx, k []byte, t Trace, from int64) (votes []Vote, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, spam, source, user, share, state FROM learns
+	rows, err := tx.QueryContext(ctx, `SELECT id, spam, source, user, share, state, reason FROM learns
 		WHERE state IN (?, ?, ?) AND id <> ? AND (message = ? OR queue_id = ? AND queue_id <> '' AND message_id = ? AND abs(arrived - ?) < ?)
 		ORDER BY id DESC LIMIT ?`, stateWaiting, stateLearned, stateRefused, from, k, t.QueueID, t.MessageID, t.Arrived.Unix(), near.Seconds(), maxVotes)
 	if err != nil {
@@ -352,9 +352,11 @@ func votesOn(ctx context.Context, tx *sql.Tx, k []byte, t Trace, from int64) (vo
 	for rows.Next() {
 		var v Vote
 		var state int
-		if err := rows.Scan(&v.ID, &v.Spam, &v.Source, &v.User, &v.Share, &state); err != nil {
+		var reason string
+		if err := rows.Scan(&v.ID, &v.Spam, &v.Source, &v.User, &v.Share, &state, &reason); err != nil {
 			return nil, err
 		}
+		v.Outvoted = state == stateRefused && reason == otherwise
 		v.Refused, v.Waiting = state == stateRefused, state == stateWaiting
 		votes = append(votes, v)
 	}
