@@ -135,6 +135,7 @@ type batch struct {
 	jobs    []job
 	changes []change
 	seq     int64
+	noted   int    // rows of the mailbox within 24 hours of what was not learned
 	done    string // a statement that ends the transaction, "" for none
 }
 
@@ -192,8 +193,9 @@ func (b *batch) history(ctx context.Context, tx *sql.Tx) error {
 	}
 	h, user := &b.about, b.jobs[0].event.User
 	h.Mailboxes = max(h.Mailboxes, len(b.l.tally.own))
-	return tx.QueryRowContext(ctx, "SELECT count(*) FROM learns WHERE user = ? AND time > ? AND state IN (?, ?) AND source IN (?, ?)",
-		user, b.now.Add(-24*time.Hour).UnixMilli(), stateLearned, stateUndone, Move, Weak).Scan(&h.Today)
+	return tx.QueryRowContext(ctx, `SELECT count(*) FILTER (WHERE state IN (?, ?)), count(*) FILTER (WHERE state NOT IN (?, ?))
+		FROM learns WHERE user = ? AND time > ? AND source IN (?, ?)`, stateLearned, stateUndone, stateLearned, stateUndone,
+		user, b.now.Add(-24*time.Hour).UnixMilli(), Move, Weak).Scan(&h.Today, &b.noted)
 }
 
 // one decides about one job and writes it down.
@@ -222,6 +224,11 @@ func (b *batch) one(ctx context.Context, tx *sql.Tx, j job) (Outcome, error) {
 	if d.What == Refused && saidBefore(votes, e) {
 		return o, nil
 	}
+	if d.What == Refused || d.What == Waiting {
+		if b.noted++; e.Source.byUser() && b.noted > l.noted {
+			return Outcome{What: Refused, Reason: fmt.Sprintf("%d messages of the mailbox were refused or wait, more are not noted within 24 hours", l.noted)}, nil
+		}
+	}
 	if d.What == New || d.What == Corrected {
 		for _, id := range d.Undo {
 			err := b.undo(ctx, tx, id)
@@ -236,6 +243,11 @@ func (b *batch) one(ctx context.Context, tx *sql.Tx, j job) (Outcome, error) {
 	o.ID, err = b.insert(ctx, tx, j, k, d)
 	return o, err
 }
+
+// maxNoted bounds the rows that one mailbox makes in 24 hours with what is not
+// learned, or not yet. A row that waits has some 16 KB of features, and the
+// oldest rows of all go when the journal is full.
+const maxNoted = 5000
 
 // saidBefore reports whether the same wish was refused before: one row tells it.
 func saidBefore(votes []Vote, e Event) bool {

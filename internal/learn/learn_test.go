@@ -258,6 +258,48 @@ func TestDaily(t *testing.T) {
 	}
 }
 
+// TestNoted: what a mailbox is refused, or waits for, is written down so often a
+// day: it may fill neither the disk nor push the others out of the journal.
+func TestNoted(t *testing.T) {
+	a := &fakeAccounts{n: 50, held: map[string]bool{carol: true}}
+	l := open(t, t.TempDir(), a)
+	const most = 60
+	l.noted = most
+	for _, tc := range []struct {
+		user string
+		w    Wish
+		what What
+	}{
+		{carol, Wish{Spam: true, Source: Move, User: carol}, Refused},
+		{alice, Wish{Spam: true, Source: Move, User: alice, Minute: 201}, Waiting},
+	} {
+		rows := 0
+		for n := 0; n < most+100; {
+			w := tc.w
+			for ; len(w.Items) < 50 && n < most+100; n++ {
+				w.Items = append(w.Items, item(t, letter(n, "")))
+			}
+			r, err := l.Learn(t.Context(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range r.Outcomes {
+				if o.ID != 0 {
+					rows++
+				} else if o.What != Refused || o.Reason == "" {
+					t.Fatalf("without a row: %+v", o)
+				}
+			}
+		}
+		if rows != most {
+			t.Errorf("%s: %d rows, want %d", tc.what, rows, most)
+		}
+	}
+	if o := l.must(t, Wish{Spam: true, Source: CLI, Items: []Item{item(t, letter(most+1, ""))}}); o.What != New || o.ID == 0 {
+		t.Errorf("an administrator afterwards = %+v", o)
+	}
+}
+
 var errKilled = errors.New("killed")
 
 // TestKilled kills the process between each two steps of learning, undoing and

@@ -54,6 +54,7 @@ type Learner struct {
 	kept     *kept.Store
 	db       *sqlite.DB
 	watch    atomic.Pointer[WatchStatus]
+	noted    int // maxNoted, but for tests
 
 	mu     sync.Mutex // guards the fields below, and every change of model
 	seq    int64      // the last change
@@ -86,7 +87,7 @@ func (t *tally) add(user string, share float64) {
 // be nil: then nobody is held, and every mailbox that ever taught something
 // counts as one.
 func Open(ctx context.Context, dir string, cfg Config, a accounts, log *slog.Logger) (*Learner, error) {
-	l := &Learner{dir: dir, log: log, accounts: a, steps: map[int64][]byte{}, stop: make(chan struct{})}
+	l := &Learner{dir: dir, log: log, accounts: a, noted: maxNoted, steps: map[int64][]byte{}, stop: make(chan struct{})}
 	l.cfg.Store(&cfg)
 	l.watch.Store(&WatchStatus{})
 	if err := l.open(ctx, cfg); err != nil {
