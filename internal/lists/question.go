@@ -2,7 +2,10 @@ package lists
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,12 +156,26 @@ func (l *Lists) askAll(ctx context.Context, s *set, questions []question) []answ
 		slots <- struct{}{} // each of them ends with ctx
 		wg.Go(func() {
 			defer func() { <-slots }()
-			addrs, err := l.dns.LookupIP(ctx, "ip4", q.name)
+			addrs, err := l.lookUp(ctx, q.name)
 			answers[i] = answer{q.about, addrs, err}
 		})
 	}
 	wg.Wait()
 	return answers
+}
+
+var errPanic = errors.New("the look-up panicked")
+
+// lookUp asks for name. It runs in goroutines with no session above them, so a
+// panic is an answer that did not come.
+func (l *Lists) lookUp(ctx context.Context, name string) (addrs []netip.Addr, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			l.log.LogAttrs(ctx, slog.LevelError, "a question to a list panicked", slog.Any("err", v), slog.String("stack", string(debug.Stack())))
+			addrs, err = nil, errPanic
+		}
+	}()
+	return l.dns.LookupIP(ctx, "ip4", name)
 }
 
 // cut says that there was more to ask than may be.

@@ -63,7 +63,7 @@ func (l *Lists) testOne(ctx context.Context, s *set, li *list) {
 		to   *answer
 	}{{goodName, &good}, {badName, &bad}} {
 		if t.name != "" {
-			wg.Go(func() { t.to.addrs, t.to.err = l.dns.LookupIP(ctx, "ip4", t.name) })
+			wg.Go(func() { t.to.addrs, t.to.err = l.lookUp(ctx, t.name) })
 		}
 	}
 	wg.Wait()
