@@ -23,6 +23,9 @@ type page struct {
 	shown []byte
 	// raw is the element whose content is not markup: style, script, title.
 	raw atom.Atom
+	// foreign says that SVG or MathML was seen. Where it ends depends on more than
+	// is followed here, so that it lasts.
+	foreign bool
 	// first and last are the links of this part whose text is still offsets
 	// into shown; at is where the open one's text begins, -1 for none.
 	texts []span
@@ -51,6 +54,13 @@ func (d *Message) html(src string) (visible string) {
 			g.text(z.Text())
 		case html.StartTagToken, html.SelfClosingTagToken:
 			g.startTag(z.Raw())
+			if g.foreign {
+				z.NextIsNotRawText()
+			}
+		case html.CommentToken:
+			if g.raw == atom.Style {
+				g.sheet.add(z.Text())
+			}
 		case html.EndTagToken:
 			tag, _ := tagName(z.Raw())
 			g.endTag(tag)
@@ -186,6 +196,9 @@ func letters(b []byte) int {
 }
 
 func (g *page) endTag(tag atom.Atom) {
+	if g.foreign {
+		g.raw = 0
+	}
 	switch tag {
 	case atom.Style, atom.Script, atom.Title, atom.Iframe, atom.Noembed, atom.Noframes:
 		g.raw = 0
@@ -220,6 +233,9 @@ func (g *page) startTag(raw []byte) {
 	tag, rest := tagName(raw)
 	var a attributes
 	a.read(rest)
+	if g.foreign = g.foreign || tag == atom.Svg || tag == atom.Math; g.foreign {
+		g.raw = 0 // there it holds markup, and ends with any tag
+	}
 	g.imply(tag)
 	said := g.sheet.of(tag, a.class, a.id).over(a.declared(tag))
 	l := g.top().look.with(said, g.sheet.backgrounds)
