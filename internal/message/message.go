@@ -3,7 +3,7 @@
 //
 // What the raw scanner (package rawmsg) found decides what is decoded. Of a
 // message outside its limits there is what needs no decoding, and the result
-// says so. Text parts are cut to MaxText in all, attachments to the first and
+// says so. Text parts are cut to MaxText in all, the largest first, attachments to the first and
 // last 48 KB of each and 512 KB together, so that no input makes this slow or
 // large; Work counts steps for tests of that.
 //
@@ -90,7 +90,7 @@ func Decode(m *rawmsg.Message) *Message {
 	for _, l := range m.Hit {
 		d.partly(l.String())
 	}
-	t := texts{m: m, budget: MaxText}
+	t := texts{m: m, budget: MaxText, each: share(textSizes(nil, m.Root), MaxText)}
 	d.parts(&t, m.Root, false)
 	var visible []string
 	for _, h := range d.HTML {

@@ -180,3 +180,29 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestLargeTextHidesNothing: filler that no reader looks at does not use up the
+// bytes that are read of the part that he sees.
+func TestLargeTextHidesNothing(t *testing.T) {
+	part := func(typ, body string) string { return "--b\r\nContent-Type: " + typ + "\r\n\r\n" + body + "\r\n" }
+	const head, spam = "Content-Type: multipart/alternative; boundary=b\r\n\r\n", `<p>cheap pills <a href="https://evil.example/x">here</a>`
+	for _, tc := range []struct {
+		name string
+		body string
+	}{
+		{"text in front", part("text/plain", strings.Repeat("filler ", MaxText/7+1))},
+		{"HTML in front", part("text/html", strings.Repeat("filler ", MaxText/7+1))},
+		{"many parts in front", strings.Repeat(part("text/plain", strings.Repeat("filler ", MaxText/140)), 30)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := Decode(rawmsg.Scan([]byte(head+tc.body+part("text/html", spam)+"--b--\r\n"), rawmsg.Default()))
+			total := 0
+			for _, s := range append(d.Text, d.HTML...) {
+				total += len(s)
+			}
+			if !strings.HasSuffix(d.Visible, "cheap pills here") || len(d.Links) != 1 || !d.Partly || total > MaxText || total < MaxText-MaxText/16 {
+				t.Errorf("visible ends in %q, %d links, partly %t, %d bytes", d.Visible[max(0, len(d.Visible)-20):], len(d.Links), d.Partly, total)
+			}
+		})
+	}
+}

@@ -15,6 +15,8 @@ import (
 type texts struct {
 	m      *rawmsg.Message
 	budget int
+	// each bounds what one text part has of the budget.
+	each   int
 	looked int // bytes of attachments that were decoded
 	parser *enmime.Parser
 }
@@ -30,11 +32,39 @@ type TextPart struct {
 	ASCII bool
 }
 
+// share returns how much of each part may be read so that all together are at
+// most budget: a large one, which readers of an alternative do not even see,
+// leaves the others what they need.
+func share(sizes []int, budget int) int {
+	slices.Sort(sizes)
+	for i, n := range sizes {
+		if even := budget / (len(sizes) - i); n > even {
+			return even
+		}
+		budget -= n
+	}
+	return MaxText
+}
+
+// textSizes appends the sizes of the text parts from p on.
+func textSizes(sizes []int, p *rawmsg.Part) []int {
+	if isText(p) {
+		sizes = append(sizes, p.Body.Len())
+	}
+	if p.Is("message", "rfc822") {
+		return sizes
+	}
+	for _, c := range p.Children {
+		sizes = textSizes(sizes, c)
+	}
+	return sizes
+}
+
 // text takes in one text part.
 func (d *Message) text(t *texts, p *rawmsg.Part) {
 	raw := t.m.Bytes(p.Body)
-	if len(raw) > t.budget {
-		raw = raw[:t.budget]
+	if most := min(t.budget, t.each); len(raw) > most {
+		raw = raw[:most]
 		d.partly("more than 1 MB of text")
 	}
 	t.budget -= len(raw)
