@@ -81,6 +81,7 @@ func (t *table) operators() {
 
 // callable are the functions of rules.
 func (t *table) callable(maps Maps) {
+	price, priced := maps.(pricer)
 	t.add("_lower", new(func(*Meter, string) string), func(m *Meter, p []any) (any, error) {
 		s := p[0].(string)
 		if err := m.spend(1 + len(s)/16); err != nil {
@@ -102,13 +103,18 @@ func (t *table) callable(maps Maps) {
 		return ipIn(p[0].(string), nets), nil
 	})
 	t.add("_in_map", new(func(*Meter, string, string) bool), func(m *Meter, p []any) (any, error) {
-		if err := m.spend(costCall + len(p[1].(string))); err != nil {
+		name, value := p[0].(string), p[1].(string)
+		cost := costCall + len(value)
+		if priced {
+			cost += price.Cost(name, len(value))
+		}
+		if err := m.spend(cost); err != nil {
 			return false, err
 		}
 		if maps == nil {
-			return false, fmt.Errorf("there is no map %q", p[0].(string))
+			return false, fmt.Errorf("there is no map %q", name)
 		}
-		return maps.Has(p[0].(string), p[1].(string)), nil
+		return maps.Has(name, value), nil
 	})
 }
 

@@ -61,6 +61,12 @@ type Maps interface {
 	Has(name, value string) bool
 }
 
+// pricer is what Maps may tell besides: what one Has costs with a value of that
+// many bytes, in units of Budget, beyond what every call costs.
+type pricer interface {
+	Cost(name string, length int) int
+}
+
 // Set are compiled rules. It is safe for concurrent use.
 type Set[E Env] struct {
 	rules []compiled

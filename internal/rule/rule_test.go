@@ -324,3 +324,27 @@ func BenchmarkHostile(b *testing.B) {
 		})
 	}
 }
+
+// dear is a map in which a look-up costs as much as its value is long.
+type dear struct{ tables }
+
+func (dear) Cost(name string, length int) int { return 1000 * length }
+
+// TestMapsCost: what a look-up costs in a map of regular expressions is for the
+// map to tell. A stranger chooses how many links there are to look up.
+func TestMapsCost(t *testing.T) {
+	o := options()
+	o.Maps = dear{o.Maps.(tables)}
+	s, err := Compile[*facts]([]Source{{Name: "R", When: `any(to, in_map("partners", #))`}}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := sample()
+	if _, err := s.Eval(0, f); err != nil {
+		t.Errorf("two addresses: %v", err)
+	}
+	f.To = slices.Repeat(f.To, 5)
+	if _, err := s.Eval(0, f); !errors.Is(err, ErrBudget) {
+		t.Errorf("ten addresses: %v, want %v", err, ErrBudget)
+	}
+}

@@ -245,6 +245,18 @@ func (ms *Maps) Has(name, value string) bool {
 	return false
 }
 
+// Cost returns what Has costs with a value of that many bytes, in units of 100
+// nanoseconds, or some times that where each pattern reads all of it; 0 for what
+// costs next to nothing.
+func (ms *Maps) Cost(name string, length int) int {
+	for _, l := range *ms.all.Load() {
+		if l.Name == name {
+			return len(l.table.Load().patterns) * min(length, maxValue) / 32
+		}
+	}
+	return 0
+}
+
 // Names returns the names of all maps that are not off.
 func (ms *Maps) Names() []string {
 	var out []string

@@ -324,3 +324,28 @@ func TestHostileLinks(t *testing.T) {
 		t.Errorf("a link was not looked at: %s", told(got))
 	}
 }
+
+// TestCost: a look-up in a map of regular expressions tries each of them.
+func TestCost(t *testing.T) {
+	re, all := filepath.Join(t.TempDir(), "re"), filepath.Join(t.TempDir(), "all")
+	for file, text := range map[string]string{re: strings.Repeat("/a+b/\n", 1000), all: strings.Repeat("a.example\n", 1000)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ms, err := New(Config{
+		{Name: "re", File: re, Kind: Regexp, Of: []string{"subject"}, Score: 1},
+		{Name: "all", File: all, Kind: Domain, Of: []string{"from"}, Score: 1},
+	}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name         string
+		length, want int
+	}{{"re", 100, 3125}, {"re", 1 << 20, 128_000}, {"all", 100, 0}, {"none", 100, 0}} {
+		if got := ms.Cost(tc.name, tc.length); got != tc.want {
+			t.Errorf("Cost(%s, %d) = %d, want %d", tc.name, tc.length, got, tc.want)
+		}
+	}
+}
