@@ -10,7 +10,7 @@ import (
 // featuresVersion changes whenever Extract gives other features for the same
 // message, or a table another size: weights and features of two versions have
 // nothing to do with each other.
-const featuresVersion = 1
+const featuresVersion = 2
 
 // maxSet bounds the features of one view, above what Extract can give.
 const maxSet = 1 << 15

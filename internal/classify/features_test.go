@@ -2,6 +2,7 @@ package classify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,5 +167,31 @@ func BenchmarkExtract(b *testing.B) {
 				f.Extract(m, text)
 			}
 		})
+	}
+}
+
+// TestFillerLeavesRoom: the part of an alternative that no reader shows does not
+// use up what is looked at of the other.
+func TestFillerLeavesRoom(t *testing.T) {
+	var filler, spam strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&filler, "word%d ", i*7919)
+	}
+	for i := range 300 {
+		fmt.Fprintf(&spam, "pill%d ", i*104729)
+	}
+	html := "Content-Type: text/html\r\n\r\n<p>" + spam.String() + "\r\n"
+	both := "Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n" + filler.String() + "\r\n--b\r\n" + html + "--b--\r\n"
+	a, b := of(html), of(both)
+	for _, v := range []int{viewText, viewWords} {
+		shared := 0
+		for _, x := range a.sets[v] {
+			if _, ok := slices.BinarySearch(b.sets[v], x); ok {
+				shared++
+			}
+		}
+		if 3*shared < len(a.sets[v]) {
+			t.Errorf("view %d: %d of %d features", v, shared, len(a.sets[v]))
+		}
 	}
 }

@@ -19,9 +19,13 @@ func textGrams(m *marks, raw *rawmsg.Message, text *message.Message) {
 	g := grams{m: m, left: maxGrams}
 	run(&g, text.Subject)
 	run(&g, "\n")
+	// Half is for what readers show: nobody looks at the text beside it.
+	shown := min(len(text.Visible), maxGrams/2)
+	g.left -= shown
 	for _, t := range text.Text {
 		run(&g, t)
 	}
+	g.left += shown
 	run(&g, text.Visible)
 	if maxGrams-g.left < fewText {
 		run(&g, "\n")

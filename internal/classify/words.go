@@ -114,9 +114,13 @@ func (w *words) end() {
 // wordFeatures takes in what stands in the body.
 func wordFeatures(m *marks, raw *rawmsg.Message, text *message.Message) {
 	w := words{m: m, pairs: true, base: hash(seedWord), previous: 9, left: maxWords}
+	// Half is for what readers show: nobody looks at the text beside it.
+	shown := min(len(text.Visible)/8, maxWords/2)
+	w.left -= shown
 	for _, t := range text.Text {
 		split(&w, t)
 	}
+	w.left += shown
 	split(&w, text.Visible)
 	for _, l := range text.Links[:min(len(text.Links), maxLinks)] {
 		link(m, l.URL)
