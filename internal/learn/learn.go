@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/classify"
 	"github.com/gatepost/gatepost/internal/sqlite"
 )
 
@@ -81,7 +82,8 @@ func (l *Learner) Learn(ctx context.Context, w Wish) (Result, error) {
 		if err != nil && ctx.Err() != nil {
 			return Result{}, err
 		}
-		if err == nil && ok { // what was scored; else the file will do
+		var f classify.Features
+		if err == nil && ok && f.UnmarshalBinary(features) == nil { // what was scored; else the file will do
 			w.Items[i].Features = features
 		}
 	}

@@ -181,6 +181,20 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// TestKeptOfAnotherVersion: features that an older program kept are of no use;
+// those of the file are.
+func TestKeptOfAnotherVersion(t *testing.T) {
+	l := open(t, t.TempDir(), nil)
+	it := item(t, letter(1, "AAAA"))
+	old := append([]byte(nil), it.Features...)
+	old[0]--
+	l.kept.Keep(it.Trace, old)
+	start := logit(t, l, it)
+	if o := l.must(t, Wish{Spam: true, Source: CLI, Items: []Item{it}}); o.What != New || logit(t, l, it) <= start {
+		t.Errorf("Learn = %+v, score %g, was %g", o, logit(t, l, it), start)
+	}
+}
+
 func TestMailboxes(t *testing.T) {
 	a := &fakeAccounts{n: 50, held: map[string]bool{carol: true}}
 	l := open(t, t.TempDir(), a)
