@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,9 +42,23 @@ func folderPath(maildir, dir string) string {
 	return filepath.Join(maildir, "."+dir)
 }
 
-// list looks into the inbox and Junk, or with full into every folder. Of names
-// that known has, the inode is not asked for.
-func list(ctx context.Context, maildir string, f folders, full bool, known map[uint64]entry) (listing, error) {
+// maxFiles bounds the messages of a mailbox that are held in memory at once:
+// some 80 MB. Those are the ones of a month, and all of Junk.
+const maxFiles = 200_000
+
+var errTooMany = errors.New("it has more messages of the last 30 days, or in Junk, than are compared")
+
+// lister lists mailboxes. Of names that known has, the inode is not asked for.
+type lister struct {
+	folders folders
+	known   map[uint64]entry
+	now     time.Time
+	most    int // maxFiles, but for tests
+}
+
+// list looks into the inbox and Junk, or with full into every folder.
+func (of *lister) list(ctx context.Context, maildir string, full bool) (listing, error) {
+	f := of.folders
 	l := listing{dirs: map[uint64]class{}, full: full, files: map[uint64]found{}}
 	dirs, err := folderDirs(maildir)
 	if err != nil {
@@ -59,7 +74,7 @@ func list(ctx context.Context, maildir string, f folders, full bool, known map[u
 			continue
 		}
 		for _, leaf := range leaves {
-			if err := l.leaf(ctx, filepath.Join(path, leaf), c, known); err != nil {
+			if err := of.leaf(ctx, &l, filepath.Join(path, leaf), c); err != nil {
 				return l, err
 			}
 		}
@@ -68,7 +83,7 @@ func list(ctx context.Context, maildir string, f folders, full bool, known map[u
 }
 
 // leaf takes in the files of one directory. One that is not there is empty.
-func (l *listing) leaf(ctx context.Context, dir string, c class, known map[uint64]entry) error {
+func (of *lister) leaf(ctx context.Context, l *listing, dir string, c class) error {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -80,7 +95,10 @@ func (l *listing) leaf(ctx context.Context, dir string, c class, known map[uint6
 	for {
 		names, err := d.Readdirnames(1000)
 		for _, file := range names {
-			l.file(dir, file, c, known)
+			of.file(l, dir, file, c)
+		}
+		if len(l.files) > of.most {
+			return errTooMany
 		}
 		if errors.Is(err, io.EOF) || err == nil && len(names) == 0 {
 			return ctx.Err()
@@ -91,16 +109,23 @@ func (l *listing) leaf(ctx context.Context, dir string, c class, known map[uint6
 	}
 }
 
-func (l *listing) file(dir, file string, c class, known map[uint64]entry) {
+// file takes in one file, unless it is one that is neither known nor will be
+// remembered (seen.add).
+func (of *lister) file(l *listing, dir, file string, c class) {
 	base, flags := baseOf(file)
 	if base == "" {
 		return
+	}
+	if _, known := of.known[nameOf(base)]; !known && c != junk {
+		if at := deliveredAt(base); !at.IsZero() && of.now.Sub(at) > remember {
+			return
+		}
 	}
 	name, path := nameOf(base), filepath.Join(dir, file)
 	f, ok := l.files[name]
 	if !ok {
 		f = found{base: base, path: path, flags: flags}
-		if e, ok := known[name]; ok {
+		if e, ok := of.known[name]; ok {
 			f.inode = e.inode
 		} else {
 			f.inode, _ = inodeOf(path)

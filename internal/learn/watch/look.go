@@ -71,17 +71,17 @@ func (w *Watcher) look(ctx context.Context, b *box, now time.Time) error {
 
 // list looks into the inbox and Junk, and into all folders if need be.
 func (w *Watcher) list(ctx context.Context, b *box, before *seen, now time.Time) (listing, error) {
-	var known map[uint64]entry
+	of := lister{folders: w.folders, now: now, most: maxFiles}
 	if before != nil {
-		known = before.entries
+		of.known = before.entries
 		if now.Sub(b.full) < fullEvery {
-			l, err := list(ctx, b.maildir, w.folders, false, known)
+			l, err := of.list(ctx, b.maildir, false)
 			if err != nil || !changed(before, l) {
 				return l, err
 			}
 		}
 	}
-	l, err := list(ctx, b.maildir, w.folders, true, known)
+	l, err := of.list(ctx, b.maildir, true)
 	if err == nil {
 		b.full = now
 	}
