@@ -4,7 +4,19 @@ import (
 	"strings"
 )
 
-func replyKnown(f *facts) outcome { return when(f.Known.Reply) }
+// replyKnown counts in full for those to whom the recipient wrote. Somebody else
+// may be a colleague of theirs, or have the Message-ID from a public list.
+func replyKnown(f *facts) outcome {
+	switch {
+	case !f.Known.Reply:
+		return outcome{}
+	case correspondent(f).hit:
+		return part(1)
+	case f.proof() != unproved:
+		return part(0.5, "of an author to whom no recipient wrote")
+	}
+	return part(0.25, "of an author whom nothing proves")
+}
 
 // correspondent: only where the domain is proved, or the address would be a
 // password that everybody knows.
