@@ -271,23 +271,35 @@ func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, erro
 	return s.srv.deps.MaySend(ctx, user, from)
 }
 
-// byRcpt returns the verdicts for recipients that differ from that on the
-// message, which a policy may have made worse for all.
-func byRcpt(r *scan.Result, all verdict.Verdict) map[string]verdict.Verdict {
-	var out map[string]verdict.Verdict
-	for rcpt, v := range r.ByRcpt {
+// rowVerdicts returns what the delivery daemon goes by: the verdict for an
+// address that it does not find, and those of recipients that differ. A policy
+// may have made the verdict on the message, all, worse for everybody.
+//
+// It finds a mailbox by its own address, and not by the alias that stood in
+// RCPT: the verdict on the message, which is the mildest, is not for that.
+func rowVerdicts(r *scan.Result, all verdict.Verdict, rcpts []mailaddr.Address) (verdict.Verdict, map[string]verdict.Verdict) {
+	if len(r.ByRcpt) == 0 {
+		return all, nil
+	}
+	worse := func(v verdict.Verdict) verdict.Verdict {
 		if all > r.Verdict {
-			v = max(v, all)
+			return max(v, all)
 		}
-		if v == all {
+		return v
+	}
+	others := worse(r.Others)
+	var out map[string]verdict.Verdict
+	for _, rcpt := range rcpts {
+		v := worse(r.VerdictFor(rcpt))
+		if v == others {
 			continue
 		}
 		if out == nil {
 			out = map[string]verdict.Verdict{}
 		}
-		out[rcpt] = v
+		out[delivery.Key(rcpt.String())] = v
 	}
-	return out
+	return others, out
 }
 
 // remember tells the evidence what became of the message.
@@ -312,7 +324,8 @@ func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision
 	}
 	row := delivery.Row{QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, Verdict: d.Verdict}
 	if f.Scan != nil {
-		row.Score, row.ByRcpt = f.Scan.Score, byRcpt(f.Scan, d.Verdict)
+		row.Score = f.Scan.Score
+		row.Verdict, row.ByRcpt = rowVerdicts(f.Scan, d.Verdict, s.msg.recipients())
 	}
 	// Not of MessageTimeout, which slow DNS may have used up.
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)

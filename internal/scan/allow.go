@@ -250,7 +250,8 @@ func (a *access) forRecipient(to mailaddr.Address, p parties, server found) foun
 
 // entries adds the lines of allow and deny entries. What holds for all
 // recipients is in the sum; what holds for some of them is told in a line of 0
-// points, and returned as points for each recipient.
+// points, and returned as points for each recipient, and behind them for an
+// address that is none.
 func (e *Engine) entries(f *facts, s *sum) []float64 {
 	if !e.access.some || f.Direction != Inbound {
 		return nil
@@ -266,6 +267,9 @@ func (e *Engine) entries(f *facts, s *sum) []float64 {
 		}
 	}
 	same := !slices.ContainsFunc(held, func(h found) bool { return h.name != held[0].name })
+	if !same {
+		held = append(held, server)
+	}
 	var own []float64
 	for i := range accessRules {
 		own = e.entryLine(i, f, held, same, own, s)
@@ -283,10 +287,14 @@ func (e *Engine) entryLine(at int, f *facts, held []found, same bool, own []floa
 			continue
 		}
 		text := h.entry
-		if !same {
+		switch {
+		case same:
+		case i == len(f.RcptTo):
+			text = ""
+		default:
 			text = f.RcptTo[i].String() + ": " + h.entry + ", " + points(set.score) + " for this recipient"
 		}
-		if len(options) < maxOptions && !slices.Contains(options, text) {
+		if text != "" && len(options) < maxOptions && !slices.Contains(options, text) {
 			options = append(options, clip(text, maxOption))
 		}
 		if !same && set.mode != unit.Observe && set.score != 0 {

@@ -202,3 +202,33 @@ func TestEntriesByRecipient(t *testing.T) {
 		t.Errorf("observed entries: %+v", res)
 	}
 }
+
+// TestOthers: an alias leads to a mailbox that is no recipient here. What one
+// recipient allows does not hold for it.
+func TestOthers(t *testing.T) {
+	entry := func(s string) (e Entry) {
+		if err := e.UnmarshalText([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	cfg := Default()
+	cfg.Mark = 6
+	cfg.AdminRules = []AdminRule{{Name: "SEVEN", When: "true", Score: 7}}
+	cfg.Users = map[string]RecipientConfig{"bob@own.example": {Allow: []Entry{entry("news.example")}}}
+	m := from("n@news.example", true)
+	m.RcptTo = []mailaddr.Address{address(t, "bob@own.example"), address(t, "info@own.example")}
+	res := Scan(cfg, m, noon)
+	if res.Verdict != verdict.Accept || res.ByRcpt["info@own.example"] != verdict.Mark || res.Others != verdict.Mark {
+		t.Errorf("one allows: %v, %v, others %v", res.Verdict, res.ByRcpt, res.Others)
+	}
+	cfg.Allow = []Entry{entry("news.example")}
+	cfg.Users = map[string]RecipientConfig{"bob@own.example": {Deny: []Entry{entry("news.example")}}}
+	if res = Scan(cfg, m, noon); res.ByRcpt["bob@own.example"] != verdict.Mark || res.Others != verdict.Accept {
+		t.Errorf("one denies: %v, %v, others %v", res.Verdict, res.ByRcpt, res.Others)
+	}
+	m.RcptTo = m.RcptTo[:1]
+	if res = Scan(cfg, m, noon); res.ByRcpt != nil || res.Others != verdict.Accept {
+		t.Errorf("alone: %v, %v", res.ByRcpt, res.Others)
+	}
+}

@@ -98,7 +98,20 @@ func (e *Engine) Scan(m Message, now time.Time) Result {
 	e.adminRules(f, &s)
 	s.res.Score = verdict.Sum(s.res.Lines)
 	decide(&s.res, s.named, e.levels.of(m, own), m.Direction, e.cfg.Greylist)
+	if s.res.ByRcpt != nil {
+		s.res.Others = e.others(&s, own)
+	}
 	return s.res
+}
+
+// others returns the verdict for an address that is no recipient: nothing of a
+// domain's or a mailbox's counts, and least of all what another one allows.
+func (e *Engine) others(s *sum, own []float64) verdict.Verdict {
+	score := s.res.Score
+	if len(own) > 0 {
+		score += own[len(own)-1]
+	}
+	return min(verdict.Mark, max(s.named.verdict, e.levels.server.byScore(Inbound, verdict.Round(score))))
 }
 
 // builtin adds the lines of the rules.

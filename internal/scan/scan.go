@@ -132,6 +132,10 @@ type Result struct {
 	// ByRcpt is the verdict for a recipient where it differs: Accept or Mark. Its
 	// keys are addresses in lower case, as package delivery has them.
 	ByRcpt map[string]verdict.Verdict `json:"by_rcpt,omitempty"`
+	// Others is the verdict for an address that is no recipient, where ByRcpt is
+	// not empty: Accept or Mark. An alias leads there, which Postfix follows
+	// behind the milter.
+	Others verdict.Verdict `json:"-"`
 	// Discard says that a rule wants the message kept aside and its sender told
 	// that it was delivered. It is never set with Defer or Reject.
 	Discard bool `json:"discard,omitempty"`
