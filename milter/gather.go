@@ -335,7 +335,7 @@ func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision
 		return d
 	}
 	s.log.LogAttrs(ctx, slog.LevelError, "delivery verdict not kept", slog.Any("err", err))
-	if d.Verdict == verdict.Accept {
+	if d.Verdict == verdict.Accept && row.Verdict == verdict.Accept && len(row.ByRcpt) == 0 {
 		return d
 	}
 	return deferFor(err)

@@ -290,6 +290,16 @@ func TestVerdictRowNotKept(t *testing.T) {
 	}
 }
 
+// A message that some are to find in Junk is not let in without its row either.
+func TestVerdictRowOfSomeNotKept(t *testing.T) {
+	s := seen{give: scan.Result{ByRcpt: map[string]verdict.Verdict{"x@y.test": verdict.Mark}, Others: verdict.Mark}}
+	ln := serve(t, testConfig(), Deps{Scan: s.scan, Verdicts: &verdictRows{err: errors.New("disk away")}}, quiet(), scan.Inbound)
+	const want = `y"451 4.3.0 temporary fault here, please try again later\x00"`
+	if _, final := ln.dial(t).hello().transfer(plain()); final.String() != want {
+		t.Errorf("%v, want %s", final, want)
+	}
+}
+
 func TestPanicCostsOneMessage(t *testing.T) {
 	const want = `y"451 4.3.0 temporary fault here, please try again later\x00"`
 	var broken bool
