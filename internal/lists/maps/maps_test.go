@@ -349,3 +349,30 @@ func TestCost(t *testing.T) {
 		}
 	}
 }
+
+// TestWorkIsBounded: a thousand patterns read some twenty links of a hundred
+// bytes and no more, whatever a stranger sends.
+func TestWorkIsBounded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "re")
+	text := strings.Repeat("/never[0-9]+/i\n", 999) + "/here/i\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ms, err := New(Config{{Name: "re", File: file, Kind: Regexp, Of: []string{"uri"}, Score: 1}}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int]int{10: 1, 40: 0} {
+		m := &message.Message{}
+		for i := range 50 {
+			word := "none"
+			if i == at {
+				word = "here"
+			}
+			m.Links = append(m.Links, message.Link{URL: "http://a.example/" + word + strings.Repeat("x", 79)})
+		}
+		if got := len(ms.Lines(Query{Text: m})); got != want {
+			t.Errorf("link %d: %d lines, want %d", at, got, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ const (
 	maxValues = 500 // of one kind
 	// maxWork bounds the bytes that the regular expressions of one map read
 	// together: a tenth of a second or two. What is behind it is not looked at.
-	maxWork    = 8 << 20
+	maxWork    = 2 << 20
 	maxOptions = 5
 	maxOption  = 100
 )
