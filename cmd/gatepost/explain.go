@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,9 +52,15 @@ had a queue id is found by the client's address.`,
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), story)
 		}
-		return story.Format(cmd.OutOrStdout(), *verbose)
+		return story.Format(cmd.OutOrStdout(), storyLook(cmd.OutOrStdout(), *verbose))
 	}
 	return cmd
+}
+
+// storyLook returns how a story looks on w.
+func storyLook(w io.Writer, verbose bool) journal.Look {
+	o := lookOf(w)
+	return journal.Look{Width: o.Width, Colour: o.Colour, Verbose: verbose}
 }
 
 func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON, verbose bool) error {
@@ -80,5 +87,5 @@ func (a *app) explainClient(cmd *cobra.Command, client, since string, asJSON, ve
 	if len(records) == 0 {
 		return fmt.Errorf("the journal has nothing of %s in the last %s", client, since)
 	}
-	return journal.FormatRecords(cmd.OutOrStdout(), records, verbose)
+	return journal.FormatRecords(cmd.OutOrStdout(), records, storyLook(cmd.OutOrStdout(), verbose))
 }

@@ -4,30 +4,47 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/verdict"
+	"github.com/gatepost/gatepost/internal/verdict/table"
 )
 
 // The page of Format, in columns.
 const (
 	pageWidth   = 100
+	minWidth    = 72
 	labelIndent = 14
 	labelWidth  = 14
 	valueIndent = labelIndent + labelWidth + 1
-	maxName     = 28 // of a line's name
 )
 
-// Format writes the story for a person: no colour, at most 100 columns, nothing
-// that a terminal would act on. Records of old files are made printable again.
-// What policyd had no objection to is told in one line, unless verbose.
-func (s Story) Format(w io.Writer, verbose bool) error {
-	p := &page{w: bufio.NewWriter(w)}
+// Look says how a story looks.
+type Look struct {
+	// Width is that of the page in columns, from 72 to 100; 0 for 100.
+	Width int
+	// Colour says that the page is a terminal that knows colours.
+	Colour bool
+	// Verbose tells in full what policyd had no objection to, which is one line
+	// otherwise.
+	Verbose bool
+}
+
+func newPage(w io.Writer, l Look) *page {
+	if l.Width == 0 {
+		l.Width = pageWidth
+	}
+	return &page{w: bufio.NewWriter(w), width: max(minWidth, min(l.Width, pageWidth)), look: l}
+}
+
+// Format writes the story for a person: nothing that a terminal would act on.
+// Records of old files are made printable again.
+func (s Story) Format(w io.Writer, l Look) error {
+	p := newPage(w, l)
 	p.title(s)
-	p.steps(s.Steps, verbose)
+	p.steps(s.Steps)
 	if len(s.Left) > 0 {
 		p.left(s)
 	}
@@ -40,19 +57,22 @@ func (s Story) Format(w io.Writer, verbose bool) error {
 
 // FormatRecords writes records, such as Client returns, in the same way, under
 // the date of each day.
-func FormatRecords(w io.Writer, records []Record, verbose bool) error {
-	p := &page{w: bufio.NewWriter(w), dates: true}
+func FormatRecords(w io.Writer, records []Record, l Look) error {
+	p := newPage(w, l)
+	p.dates = true
 	steps := make([]Step, len(records))
 	for i, r := range records {
 		steps[i] = Step{r, true}
 	}
-	p.steps(steps, verbose)
+	p.steps(steps)
 	return p.w.Flush()
 }
 
 // page writes lines; bufio keeps the first error until Flush.
 type page struct {
 	w      *bufio.Writer
+	width  int
+	look   Look
 	client string // the last one told, so that it is told once
 	dates  bool   // tell each new date
 	date   string // the last one told
@@ -77,14 +97,14 @@ func (p *page) title(s Story) {
 }
 
 // steps writes all steps, those that fold in one line.
-func (p *page) steps(all []Step, verbose bool) {
+func (p *page) steps(all []Step) {
 	for i := 0; i < len(all); {
 		if d := all[i].Time.Format("2006-01-02 -0700"); p.dates && d != p.date {
 			p.line(d)
 			p.date = d
 		}
 		n := foldable(all[i:])
-		if n == 0 || verbose {
+		if n == 0 || p.look.Verbose {
 			p.step(all[i])
 			i++
 			continue
@@ -98,7 +118,7 @@ func (p *page) step(s Step) {
 	r := s.clean()
 	head := fmt.Sprintf("%s  %-7s %-9s %s", r.Time.Format("15:04:05.000"), r.Daemon, r.Event, r.Verdict)
 	if r.Score != 0 || len(r.Lines) > 0 {
-		head += "  " + points(r.Score) + " points"
+		head += "  " + strconv.FormatFloat(r.Score, 'f', 2, 64) + " points"
 	}
 	if !s.Certain {
 		head += "  (probably)"
@@ -116,7 +136,7 @@ func (p *page) step(s Step) {
 	for _, f := range r.Facts {
 		p.field(f.Key, f.Value)
 	}
-	p.lines(r.Lines)
+	p.lines(r)
 	if r.Took > 0 {
 		p.field("took", r.Took.Round(10*time.Microsecond).String())
 	}
@@ -175,50 +195,17 @@ func (p *page) field(label, value string) {
 	p.wrap(prefix+strings.Repeat(" ", valueIndent-columns(prefix)), valueIndent, value)
 }
 
-// shorten cuts s to some columns.
-func shorten(s string, width int) string {
-	at := 0
-	for i, r := range s {
-		if at += wide(r); at > width {
-			return s[:i]
-		}
-	}
-	return s
-}
-
-// lines writes the reasons of a score as a table with their sum.
-func (p *page) lines(lines []verdict.Line) {
-	if len(lines) == 0 {
+// lines writes the reasons of a score as "gatepost scan" does.
+func (p *page) lines(r Record) {
+	if len(r.Lines) == 0 {
 		return
 	}
-	width := 0
-	for i := range lines {
-		lines[i].Name = shorten(lines[i].Name, maxName)
-		width = max(width, columns(lines[i].Name))
+	v := table.Verdict{Lines: r.Lines, Score: verdict.Sum(r.Lines)}
+	if err := v.Verdict.UnmarshalText([]byte(r.Verdict)); err != nil {
+		v.Word = r.Verdict
 	}
-	for i, l := range lines {
-		label := ""
-		if i == 0 {
-			label = "score"
-		}
-		text := l.Text
-		if len(l.Options) > 0 {
-			text = join(text, " ", "("+strings.Join(l.Options, ", ")+")")
-		}
-		pad := strings.Repeat(" ", width-columns(l.Name)+2)
-		prefix := fmt.Sprintf("%*s%-*s %7s  %s", labelIndent, "", labelWidth, label, points(l.Score), l.Name) + pad
-		p.wrap(prefix, valueIndent+7+2+width+2, text)
-	}
-	p.line(fmt.Sprintf("%*s-------", valueIndent, ""))
-	p.line(fmt.Sprintf("%*s%7s  sum", valueIndent, "", points(verdict.Sum(lines))))
-}
-
-// points writes a score in at most ten columns.
-func points(score float64) string {
-	if math.Abs(score) >= 1e5 {
-		return strconv.FormatFloat(score, 'g', 4, 64)
-	}
-	return strconv.FormatFloat(score, 'f', 2, 64)
+	// A bufio.Writer keeps its error until Flush.
+	_ = table.Write(p.w, v, table.Options{Width: p.width, Indent: labelIndent, Colour: p.look.Colour})
 }
 
 // left tells of whom we know no more.
@@ -239,7 +226,7 @@ func (p *page) left(s Story) {
 }
 
 // wrap writes text behind prefix, and breaks it at blanks, or else anywhere, so
-// that it ends before pageWidth; further lines begin at indent.
+// that it ends within the page; further lines begin at indent.
 func (p *page) wrap(prefix string, indent int, text string) {
 	line, at := prefix, columns(prefix)
 	empty := true // nothing of text on this line yet
@@ -247,7 +234,7 @@ func (p *page) wrap(prefix string, indent int, text string) {
 		w := columns(word)
 		switch {
 		case empty:
-		case at+1+w <= pageWidth:
+		case at+1+w <= p.width:
 			line += " "
 			at++
 		default:
@@ -255,7 +242,7 @@ func (p *page) wrap(prefix string, indent int, text string) {
 			line, at = strings.Repeat(" ", indent), indent
 		}
 		for _, r := range word {
-			if at+wide(r) > pageWidth {
+			if at+wide(r) > p.width {
 				p.line(line)
 				line, at = strings.Repeat(" ", indent), indent
 			}

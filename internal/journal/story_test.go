@@ -383,11 +383,16 @@ func TestFormat(t *testing.T) {
 	for name, s := range map[string]Story{"inbound": inbound(), "outbound": outbound(), "hostile": hostile(), "empty": {}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := s.Format(&out, false); err != nil {
+			if err := s.Format(&out, Look{}); err != nil {
 				t.Fatal(err)
 			}
 			compare(t, name, out.String())
-			checkPage(t, out.String())
+			checkPage(t, out.String(), pageWidth)
+			out.Reset()
+			if err := s.Format(&out, Look{Width: 80}); err != nil {
+				t.Fatal(err)
+			}
+			checkPage(t, out.String(), 80)
 		})
 	}
 }
@@ -414,7 +419,7 @@ func compare(t *testing.T, name, got string) {
 // apart.
 func TestFormatVerbose(t *testing.T) {
 	var whole bytes.Buffer
-	if err := inbound().Format(&whole, true); err != nil {
+	if err := inbound().Format(&whole, Look{Verbose: true}); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(whole.String(), "policyd "); n != 5 || strings.Contains(whole.String(), "no objection") {
@@ -430,17 +435,35 @@ func TestFormatVerbose(t *testing.T) {
 		at(4*time.Second, rcpt(stranger, 40024, "", "", "bob@example.org", "dunno")),
 		at(24*time.Hour, rcpt(stranger, 40024, "", "s@example.net", "bob@example.org", "reject")))
 	var out bytes.Buffer
-	if err := FormatRecords(&out, records, false); err != nil {
+	if err := FormatRecords(&out, records, Look{}); err != nil {
 		t.Fatal(err)
 	}
 	compare(t, "records", out.String())
 }
 
-// checkPage wants lines of at most 100 columns that hold nothing but print.
-func checkPage(t *testing.T, out string) {
+// TestFormatOfLines: the reasons stand as "gatepost scan" shows them, the
+// largest on top, and a verdict that has no rank keeps its word.
+func TestFormatOfLines(t *testing.T) {
+	s := inbound()
+	s.Steps[5].Verdict = "discard"
+	var out, coloured bytes.Buffer
+	if err := errors.Join(s.Format(&out, Look{}), s.Format(&coloured, Look{Colour: true})); err != nil {
+		t.Fatal(err)
+	}
+	first, second := strings.Index(out.String(), " 5.00  URI_LISTED "), strings.Index(out.String(), " 1.50  MISSING_DATE ")
+	if first < 0 || second < first || !strings.Contains(out.String(), " 6.40  = discard\n") {
+		t.Errorf("it is\n%s", out.String())
+	}
+	if !strings.Contains(coloured.String(), "\x1b[31m5.00") || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("in colour it is\n%q", coloured.String())
+	}
+}
+
+// checkPage wants lines of at most so many columns that hold nothing but print.
+func checkPage(t *testing.T, out string, width int) {
 	t.Helper()
 	for line := range strings.SplitSeq(out, "\n") {
-		if columns(line) > pageWidth || !utf8.ValidString(line) {
+		if columns(line) > width || !utf8.ValidString(line) {
 			t.Errorf("a line is %d columns wide: %q", columns(line), line)
 		}
 		for _, r := range line {
@@ -463,10 +486,10 @@ func FuzzFormat(f *testing.F) {
 		r.bound()
 		s := Story{QueueID: id, MessageID: address, Steps: []Step{{r, true}}, Left: r.RcptTo}
 		var out bytes.Buffer
-		if err := s.Format(&out, false); err != nil {
+		if err := s.Format(&out, Look{}); err != nil {
 			t.Fatal(err)
 		}
-		checkPage(t, out.String())
+		checkPage(t, out.String(), pageWidth)
 		c := r.clean()
 		b := appendRecord(nil, &c)
 		var again Record

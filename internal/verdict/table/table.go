@@ -27,6 +27,8 @@ type Verdict struct {
 	Lines   []verdict.Line
 	Score   float64
 	Verdict verdict.Verdict
+	// Word stands for Verdict where it has no word of its own: discard.
+	Word string
 	// ByRcpt is the verdict for a recipient where it differs.
 	ByRcpt map[string]verdict.Verdict
 	// Reject, Quarantine and Mark are the thresholds, 0 for none. With none at
@@ -160,9 +162,13 @@ func (p *page) sum(v Verdict) {
 	if p.colour {
 		word = p.plain.Bold(true).Foreground(colourOf(v.Verdict))
 	}
-	text := "= " + word.Render(v.Verdict.String())
+	said := word.Render(v.Verdict.String())
+	if v.Word != "" {
+		said = word.Render(clean(v.Word))
+	}
+	text := "= " + said
 	if v.Reject > 0 {
-		text = "of " + short(v.Reject) + ": " + word.Render(v.Verdict.String())
+		text = "of " + short(v.Reject) + ": " + said
 	}
 	if from := v.thresholds(); from != "" {
 		text += " (" + from + ")"
