@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -160,16 +161,7 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 	add("tls", strings.TrimSpace(mac.value("{tls_version}")+" "+mac.value("{cipher}")))
 	if f.Scan != nil {
 		r.Score, r.Lines, r.Rule = f.Scan.Score, f.Scan.Lines, topRule(f.Scan.Lines)
-		switch {
-		case f.Scan.Partly:
-			add("scanned", "partly")
-		case len(f.Scan.Lines) == 0:
-			add("score", "0.00, no rule matched")
-		}
-	}
-	if f.Scan != nil {
-		add("tags", strings.Join(f.Scan.Tags, ", "))
-		add("by recipient", recipientVerdicts(f.Scan.ByRcpt))
+		s.tellScan(f.Scan, add)
 	}
 	if d.Verdict == verdict.Mark && f.wantsQuarantine() {
 		add("not in quarantine", f.NoQuarantine)
@@ -178,6 +170,35 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 	s.tellFacts(f, a, add)
 	tellAuth(f.Auth, d.Verdict, add)
 	return r
+}
+
+// tellScan tells what the lines of r do not: from which scores on they mean
+// more, and for whom they mean something else.
+func (s *session) tellScan(r *scan.Result, add func(key, value string)) {
+	if r.Partly {
+		add("scanned", "partly")
+	}
+	if len(r.Lines) == 0 {
+		add("score", "0.00, no rule matched")
+	} else if s.msg != nil {
+		add("thresholds", thresholds(s.msg.cfg.Scan))
+	}
+	add("tags", strings.Join(r.Tags, ", "))
+	add("by recipient", recipientVerdicts(r.ByRcpt))
+}
+
+// thresholds tells from which scores on the server does more than accept.
+func thresholds(cfg scan.Config) string {
+	var out []string
+	for _, t := range []struct {
+		verdict verdict.Verdict
+		score   float64
+	}{{verdict.Mark, cfg.Mark}, {verdict.Quarantine, cfg.Quarantine}, {verdict.Reject, cfg.Reject}} {
+		if t.score > 0 {
+			out = append(out, t.verdict.String()+" from "+strconv.FormatFloat(t.score, 'f', -1, 64))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // tellFacts tells what was found out and done.

@@ -450,6 +450,9 @@ func TestOneLineOneRecord(t *testing.T) {
 	if got := r.fact("edits"); !strings.HasPrefix(got, "+ Authentication-Results at 1, + X-Spam, ") {
 		t.Errorf("edits %q", got)
 	}
+	if got := r.fact("thresholds"); got != "mark from 6, reject from 15" {
+		t.Errorf("thresholds %q", got)
+	}
 }
 
 // A new configuration holds from the next message on, whole.
