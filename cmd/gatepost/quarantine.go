@@ -17,6 +17,7 @@ import (
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/quarantine/release"
 	"github.com/gatepost/gatepost/internal/unit"
+	"github.com/gatepost/gatepost/internal/verdict/table"
 )
 
 func newQuarantine(a *app) *cobra.Command {
@@ -208,13 +209,8 @@ func printQuarantined(w io.Writer, d admin.QuarantineDetail) error {
 	for _, g := range d.Delivered {
 		line("released", "to "+g.To+", "+utc(g.At)+", as "+g.ID)
 	}
-	var rows [][]string
-	for _, l := range d.Lines {
-		rows = append(rows, []string{points(l.Score), l.Name, lineText(l)})
-	}
-	rows = append(rows, []string{points(d.Score), "= " + d.Verdict, ""})
 	fmt.Fprintln(w)
-	if err := printTable(w, []string{"POINTS", "RULE", "WHY"}, rows); err != nil {
+	if err := table.Write(w, table.Verdict{Lines: d.Lines, Score: d.Score, Word: d.Verdict}, lookOf(w)); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s", printable(strings.ReplaceAll(d.Fields, "\r\n", "\n")))

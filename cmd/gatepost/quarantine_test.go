@@ -70,7 +70,7 @@ func TestQuarantineShowIsSafe(t *testing.T) {
 	}
 	out := b.String()
 	for _, want := range []string{"state      held, quarantine, until 1970-01-02 00:00:00 UTC\n", "client     [192.0.2.7], helo x state released\n",
-		"from       <longlong", "to         <bob@example.org>\n", "1234.50  X", `why (\a)`, "\nSubject: x\\x1b[2J\nTo: y\n"} {
+		"from       <longlong", "to         <bob@example.org>\n", " 1234.50  X", `why (\a)`, "= quarantine\n", "\nSubject: x\\x1b[2J\nTo: y\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -203,10 +203,3 @@ func lookOf(w io.Writer) table.Options {
 }
 
 func points(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
-
-func lineText(l verdict.Line) string {
-	if len(l.Options) == 0 {
-		return l.Text
-	}
-	return l.Text + " (" + strings.Join(l.Options, ", ") + ")"
-}

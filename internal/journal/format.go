@@ -200,10 +200,7 @@ func (p *page) lines(r Record) {
 	if len(r.Lines) == 0 {
 		return
 	}
-	v := table.Verdict{Lines: r.Lines, Score: verdict.Sum(r.Lines)}
-	if err := v.Verdict.UnmarshalText([]byte(r.Verdict)); err != nil {
-		v.Word = r.Verdict
-	}
+	v := table.Verdict{Lines: r.Lines, Score: verdict.Sum(r.Lines), Word: r.Verdict}
 	// A bufio.Writer keeps its error until Flush.
 	_ = table.Write(p.w, v, table.Options{Width: p.width, Indent: labelIndent, Colour: p.look.Colour})
 }

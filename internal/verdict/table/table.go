@@ -27,7 +27,8 @@ type Verdict struct {
 	Lines   []verdict.Line
 	Score   float64
 	Verdict verdict.Verdict
-	// Word stands for Verdict where it has no word of its own: discard.
+	// Word stands in place of Verdict where a word is all that was kept; it may
+	// be one without a rank, such as discard.
 	Word string
 	// ByRcpt is the verdict for a recipient where it differs.
 	ByRcpt map[string]verdict.Verdict
@@ -158,14 +159,18 @@ func (p *page) row(style lipgloss.Style, score, name, why string) {
 
 // sum writes what it comes to.
 func (p *page) sum(v Verdict) {
-	word := p.plain
-	if p.colour {
-		word = p.plain.Bold(true).Foreground(colourOf(v.Verdict))
-	}
-	said := word.Render(v.Verdict.String())
+	rank, word := v.Verdict, v.Verdict.String()
 	if v.Word != "" {
-		said = word.Render(clean(v.Word))
+		word = clean(v.Word)
+		if rank.UnmarshalText([]byte(v.Word)) != nil {
+			rank = verdict.Reject
+		}
 	}
+	style := p.plain
+	if p.colour {
+		style = p.plain.Bold(true).Foreground(colourOf(rank))
+	}
+	said := style.Render(word)
 	text := "= " + said
 	if v.Reject > 0 {
 		text = "of " + short(v.Reject) + ": " + said
