@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"unicode"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -79,6 +80,31 @@ func list[T any](l []T) []T {
 		return []T{}
 	}
 	return l
+}
+
+// leastFit is how far fit cuts a column at most.
+const leastFit = 16
+
+// fit cuts one column of rows such that the table is no wider than a terminal of
+// so many columns; 0 is no terminal, which gets all.
+func fit(head []string, rows [][]string, column, columns int) {
+	if columns == 0 {
+		return
+	}
+	left := columns
+	for i := range head {
+		if i == column {
+			continue
+		}
+		widest := len(head[i])
+		for _, r := range rows {
+			widest = max(widest, utf8.RuneCountInString(printable(r[i])))
+		}
+		left -= widest + 2
+	}
+	for _, r := range rows {
+		r[column] = clip(r[column], max(left, leastFit))
+	}
 }
 
 // printTable writes rows under a head line, in columns, for a person.

@@ -126,6 +126,7 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	backend := r.stores.backend()
 	backend.Health = r.daemons.health
 	backend.Policy = r.daemons.policyd
+	backend.Rules = r.daemons.judge
 	backend.Lists, backend.Maps, backend.Release = r.daemons.judge.lists, r.daemons.judge.maps, r.daemons.judge.releaser
 	sockets := append(r.daemons.sockets(names), socket{name: "admin", dir: runtimeDir, mode: 0o600,
 		serve: admin.New([]int{0, cfg.MailUID}, backend, log).Serve})

@@ -105,6 +105,9 @@ func TestServe(t *testing.T) {
 	if out := s.must(t, "ban", "list"); !strings.Contains(out, "203.0.113.0/24") || !strings.Contains(out, "planted") {
 		t.Errorf("ban list prints %s", out)
 	}
+	if out := s.must(t, "rules", "GTUBE"); !strings.Contains(out, "hits     0, since the start\n") {
+		t.Errorf("rules GTUBE prints %s", out)
+	}
 	s.second(t)
 	s.completes(t)
 	s.stranger(t)

@@ -79,6 +79,9 @@ func (j *judge) scan(_ scan.Config, m scan.Message, now time.Time) scan.Result {
 	return j.engine.Load().Scan(m, now)
 }
 
+// Rules returns the rules in force, with what each has hit.
+func (j *judge) Rules() []scan.State { return j.engine.Load().Rules() }
+
 // run keeps lists, maps, quarantine and the watcher going until ctx ends.
 func (j *judge) run(ctx context.Context, g *errgroup.Group, s *stores) {
 	for _, f := range []func(context.Context){j.lists.Run, j.maps.Run, s.quarantine.Run, j.releaser.Run} {
@@ -99,6 +102,7 @@ func (j *judge) reconfigure(next Config) error {
 	if err != nil {
 		return err
 	}
+	e.Follow(j.engine.Load())
 	j.engine.Store(e)
 	return nil
 }

@@ -28,7 +28,8 @@ type Backend struct {
 	Greylist   greylistStore
 	Learn      learnStore
 	Quarantine quarantineStore
-	// Lists, Maps and Release are nil where no daemon runs.
+	// Rules, Lists, Maps and Release are nil where no daemon runs.
+	Rules   ruleStore
 	Lists   listStore
 	Maps    mapStore
 	Release releaser

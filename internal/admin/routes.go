@@ -37,6 +37,7 @@ func (s *Server) routes(b Backend) {
 	s.journalRoutes(b.Journal)
 	s.learnRoutes(b.Learn)
 	s.quarantineRoutes(b.Quarantine, b.Release)
+	s.handle("GET /v1/rules", func(*http.Request) (any, error) { return b.Rules.Rules(), nil })
 	s.listRoutes(b.Lists, b.Maps)
 }
 

@@ -25,6 +25,7 @@ type Engine struct {
 	access  access
 	levels  levels
 	admin   *adminrule.Set[*env]
+	before  map[string]State // the counts of the engine that it follows
 }
 
 // setting is what the configuration makes of a rule.

@@ -17,8 +17,9 @@ type State struct {
 	When    string `json:"when,omitempty"`
 	Verdict string `json:"verdict,omitempty"`
 	Tag     string `json:"tag,omitempty"`
-	// Hits counts the messages that it hit since the engine was made, Failed
-	// those at which it failed.
+	// Hits counts the messages that it hit since the engine was made, or the
+	// first of those that it follows (see Follow), Failed those at which it
+	// failed.
 	Hits   int64 `json:"hits"`
 	Failed int64 `json:"failed,omitempty"`
 }
@@ -57,5 +58,19 @@ func (e *Engine) Rules() []State {
 		}
 		out = append(out, st)
 	}
+	for i := range out {
+		c := e.before[out[i].Name]
+		out[i].Hits, out[i].Failed = out[i].Hits+c.Hits, out[i].Failed+c.Failed
+	}
 	return out
+}
+
+// Follow lets e, which has judged nothing yet, go on with the counts of old: a
+// reload is no reason to forget what a rule that is only observed has hit. What
+// old still has in hand is not counted.
+func (e *Engine) Follow(old *Engine) {
+	e.before = map[string]State{}
+	for _, s := range old.Rules() {
+		e.before[s.Name] = s
+	}
 }
