@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"time"
 
@@ -48,7 +47,7 @@ A FILE is one message or an mbox. Of a Maildir, cur and new are read, of another
 DIR its files. "-" is a message or an mbox on stdin. Fields that this server has
 put on top of a delivered message are not learned.`,
 		Example: "  gatepost learn " + class + " message.eml\n  gatepost learn " + class + " - < folder.mbox\n  gatepost learn " +
-			class + " /var/vmail/example.org/alice/Maildir/.Archive",
+			class + " /var/vmail/example.org/alice/Maildir/" + map[string]string{"spam": ".Junk", "ham": ".Archive"}[class],
 		Args: cobra.MinimumNArgs(1)}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -66,8 +65,7 @@ put on top of a delivered message are not learned.`,
 			return err
 		}
 		defer done()
-		t := teacher{client: c, spam: spam, err: cmd.ErrOrStderr(), terminal: isTerminal(cmd.ErrOrStderr()), began: time.Now(),
-			cfg: learn.TraceConfig{Hostname: cfg.Hostname, AuthservID: cfg.AuthservID, ScanBytes: int(cfg.Milter.ScanBytes)}}
+		t := teacher{client: c, spam: spam, err: cmd.ErrOrStderr(), terminal: width(cmd.ErrOrStderr()) > 0, began: time.Now(), cfg: cfg.trace()}
 		if err := errors.Join(src.each(t.cfg.ScanBytes+moreThanScanned, func(name string, msg []byte, err error) error {
 			return t.take(cmd.Context(), name, msg, err)
 		}), t.send(cmd.Context())); err != nil {
@@ -94,15 +92,6 @@ func (t *teacher) result(w io.Writer, asJSON bool) error {
 		return &saidNo{}
 	}
 	return nil
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 // chosen adds the flags that choose learns.
@@ -158,7 +147,7 @@ func newLearnUndo(a *app) *cobra.Command {
 			}
 			u, err := cl.Unlearn(ctx, c)
 			if err != nil {
-				return err
+				return hint(err, "gatepost learn list shows what was learned; what is undone there cannot be undone again")
 			}
 			if *asJSON {
 				return printJSON(cmd.OutOrStdout(), u)
@@ -194,7 +183,9 @@ func newLearnList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c.Limit = *limit
+		if c.Limit = *limit; c.Limit < 1 {
+			return &misuse{errors.New("--limit: it has to be 1 or more")}
+		}
 		return a.withClient(cmd.Context(), func(ctx context.Context, cl *admin.Client) error {
 			return printLearns(ctx, cmd, cl, c, *asJSON, func(learn.Entry) bool { return true })
 		})
@@ -225,7 +216,9 @@ func printLearns(ctx context.Context, cmd *cobra.Command, cl *admin.Client, c le
 		rows = append(rows, []string{strconv.FormatInt(e.ID, 10), e.Time.UTC().Format(time.DateTime), e.Class, string(e.Source),
 			e.User, strconv.FormatFloat(e.Share, 'f', 2, 64), e.QueueID, e.MessageID, state})
 	}
-	return printTable(cmd.OutOrStdout(), []string{"ID", "TIME (UTC)", "CLASS", "BY", "USER", "SHARE", "QUEUE ID", "MESSAGE-ID", "STATE"}, rows)
+	head := []string{"ID", "TIME (UTC)", "CLASS", "BY", "USER", "SHARE", "QUEUE ID", "MESSAGE-ID", "STATE"}
+	fit(head, rows, 7, width(cmd.OutOrStdout()))
+	return printTable(cmd.OutOrStdout(), head, rows)
 }
 
 func newLearnStatus(a *app) *cobra.Command {

@@ -207,19 +207,21 @@ func newListsPresets() *cobra.Command {
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), all)
 		}
-		var rows [][]string
+		p := page{w: cmd.OutOrStdout()}
 		for _, t := range all {
-			key := ""
+			needs := ""
 			if t.Key {
-				key = "key_file"
+				needs = "; needs key_file"
 			}
-			var of []string
-			for _, o := range t.Of {
-				of = append(of, string(o))
+			of := make([]string, len(t.Of))
+			for i, o := range t.Of {
+				of[i] = string(o)
 			}
-			rows = append(rows, []string{t.Preset, strings.Join(of, " "), key, t.Free, t.URL})
+			p.line(0, "%s: asked about %s%s", t.Preset, strings.Join(of, ", "), needs)
+			p.line(1, "free for %s", t.Free)
+			p.line(1, "%s", t.URL)
 		}
-		return printTable(cmd.OutOrStdout(), []string{"PRESET", "ASKED ABOUT", "NEEDS", "FREE FOR", "TERMS"}, rows)
+		return p.err
 	}
 	return cmd
 }
