@@ -64,9 +64,12 @@ func newQuarantineList(a *app) *cobra.Command {
 		}
 		more := len(all) > f.Limit
 		all = all[:min(len(all), f.Limit)]
-		if *asJSON {
+		switch {
+		case *asJSON:
 			err = printJSON(cmd.OutOrStdout(), list(all))
-		} else {
+		case len(all) == 0:
+			fmt.Fprintln(cmd.ErrOrStderr(), "no such message is in quarantine")
+		default:
 			err = printTable(cmd.OutOrStdout(), quarantineHead, quarantineRows(all, width(cmd.OutOrStdout())))
 		}
 		if err == nil && more {
@@ -163,15 +166,16 @@ func newQuarantineShow(a *app) *cobra.Command {
 			return err
 		}
 		defer done()
+		id := args[0]
 		if *raw {
 			if width(cmd.OutOrStdout()) > 0 {
 				return &misuse{hint(errors.New("a message may hold what a terminal would act on"), "> message.eml at the end of the command writes it into a file")}
 			}
-			return quarantineHint(c.QuarantineRaw(cmd.Context(), args[0], cmd.OutOrStdout()))
+			return quarantineHint(id, c.QuarantineRaw(cmd.Context(), id, cmd.OutOrStdout()))
 		}
-		d, err := c.QuarantineShow(cmd.Context(), args[0])
+		d, err := c.QuarantineShow(cmd.Context(), id)
 		if err != nil {
-			return quarantineHint(err)
+			return quarantineHint(id, err)
 		}
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), d)
@@ -248,7 +252,7 @@ else gets a copy, and the message stays for its recipients.`,
 			q.ID = id
 			out, err := c.QuarantineRelease(ctx, q)
 			if err != nil {
-				return quarantineHint(err)
+				return quarantineHint(id, err)
 			}
 			outs = append(outs, out)
 			if !*asJSON {
@@ -298,11 +302,11 @@ func newQuarantineDelete(a *app) *cobra.Command {
 		defer done()
 		return eachID(cmd, args, func(ctx context.Context, id string) error {
 			if !*dry {
-				return quarantineHint(c.QuarantineDelete(ctx, id))
+				return quarantineHint(id, c.QuarantineDelete(ctx, id))
 			}
 			d, err := c.QuarantineShow(ctx, id)
 			if err != nil {
-				return quarantineHint(err)
+				return quarantineHint(id, err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s from <%s>: %s\n", d.ID, clip(d.MailFrom, 0), clip(d.Header.Subject, 0))
 			return nil
@@ -319,7 +323,7 @@ func eachID(cmd *cobra.Command, ids []string, do func(ctx context.Context, id st
 		err := do(cmd.Context(), id)
 		var said *saidNo
 		if err != nil && !errors.As(err, &said) && len(ids) > 1 {
-			printError(fmt.Errorf("%s: %w", id, err))
+			printError(err)
 			err = &saidNo{}
 		}
 		if err != nil {
@@ -332,9 +336,14 @@ func eachID(cmd *cobra.Command, ids []string, do func(ctx context.Context, id st
 	return failed
 }
 
-// quarantineHint adds to an error what helps.
-func quarantineHint(err error) error {
+// quarantineHint adds to an error which message it is about, and what helps.
+func quarantineHint(id string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *admin.Error
+	refused := errors.As(err, &e)
+	err = fmt.Errorf("%s: %w", id, err)
 	switch {
 	case errors.Is(err, quarantine.ErrNotFound):
 		return hint(err, "gatepost quarantine list shows the messages and their IDs")
@@ -344,7 +353,7 @@ func quarantineHint(err error) error {
 		return hint(err, "name the message by its ID")
 	case errors.Is(err, lmtp.ErrAway):
 		return hint(err, "systemctl status gatepost; gatepost has to serve lmtpd")
-	case errors.As(err, &e) && e.Hint != "":
+	case refused && e.Hint != "":
 		return hint(err, "%s", e.Hint)
 	}
 	return err
