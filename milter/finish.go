@@ -161,7 +161,7 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 	add("tls", strings.TrimSpace(mac.value("{tls_version}")+" "+mac.value("{cipher}")))
 	if f.Scan != nil {
 		r.Score, r.Lines, r.Rule = f.Scan.Score, f.Scan.Lines, topRule(f.Scan.Lines)
-		s.tellScan(f.Scan, add)
+		tellScan(f.Scan, add)
 	}
 	if d.Verdict == verdict.Mark && f.wantsQuarantine() {
 		add("not in quarantine", f.NoQuarantine)
@@ -174,26 +174,26 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 
 // tellScan tells what the lines of r do not: from which scores on they mean
 // more, and for whom they mean something else.
-func (s *session) tellScan(r *scan.Result, add func(key, value string)) {
+func tellScan(r *scan.Result, add func(key, value string)) {
 	if r.Partly {
 		add("scanned", "partly")
 	}
 	if len(r.Lines) == 0 {
 		add("score", "0.00, no rule matched")
-	} else if s.msg != nil {
-		add("thresholds", thresholds(s.msg.cfg.Scan))
+	} else {
+		add("thresholds", thresholds(r.Thresholds))
 	}
 	add("tags", strings.Join(r.Tags, ", "))
 	add("by recipient", recipientVerdicts(r.ByRcpt))
 }
 
-// thresholds tells from which scores on the server does more than accept.
-func thresholds(cfg scan.Config) string {
+// thresholds tells from which scores on more happens than accept.
+func thresholds(all scan.Thresholds) string {
 	var out []string
 	for _, t := range []struct {
 		verdict verdict.Verdict
 		score   float64
-	}{{verdict.Mark, cfg.Mark}, {verdict.Quarantine, cfg.Quarantine}, {verdict.Reject, cfg.Reject}} {
+	}{{verdict.Mark, all.Mark}, {verdict.Quarantine, all.Quarantine}, {verdict.Reject, all.Reject}} {
 		if t.score > 0 {
 			out = append(out, t.verdict.String()+" from "+strconv.FormatFloat(t.score, 'f', -1, 64))
 		}

@@ -429,7 +429,8 @@ func (l *lengths) Check(_ context.Context, in mailauth.Input) mailauth.Results {
 func TestOneLineOneRecord(t *testing.T) {
 	var logged syncBuffer
 	j := &records{}
-	s := seen{give: scan.Result{Verdict: verdict.Mark, Score: 7, Lines: []verdict.Line{{Name: "SMALL", Score: 1}, {Name: "LARGE", Score: 6}}}}
+	s := seen{give: scan.Result{Verdict: verdict.Mark, Score: 7, Lines: []verdict.Line{{Name: "SMALL", Score: 1}, {Name: "LARGE", Score: 6}},
+		Thresholds: scan.Thresholds{Mark: 6, Reject: 15}}}
 	ln := serve(t, testConfig(), Deps{Scan: s.scan, Journal: j}, slog.New(slog.NewTextHandler(&logged, nil)), scan.Inbound)
 	m := ln.dial(t).hello()
 	msg := plain()

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,7 +56,7 @@ message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), all)
 		}
-		return printScans(cmd.OutOrStdout(), cfg.Scan, all)
+		return printScans(cmd.OutOrStdout(), all)
 	}
 	return cmd
 }
@@ -140,6 +143,9 @@ func readMessage(stdin io.Reader, path string, most int64) ([]byte, error) {
 		in = f
 	}
 	raw, err := io.ReadAll(io.LimitReader(in, most))
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, hint(fmt.Errorf("%s is a directory, and no message", path), "name its files, such as %s/*", filepath.Clean(path))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
@@ -147,7 +153,7 @@ func readMessage(stdin io.Reader, path string, most int64) ([]byte, error) {
 }
 
 // printScans writes a table for each file.
-func printScans(w io.Writer, cfg scan.Config, all []scanned) error {
+func printScans(w io.Writer, all []scanned) error {
 	look := lookOf(w)
 	for i, s := range all {
 		if i > 0 {
@@ -158,7 +164,7 @@ func printScans(w io.Writer, cfg scan.Config, all []scanned) error {
 		}
 		v := table.Verdict{
 			Lines: s.Lines, Score: s.Score, Verdict: s.Verdict, ByRcpt: s.ByRcpt,
-			Reject: cfg.Reject, Quarantine: cfg.Quarantine, Mark: cfg.Mark, Notes: scanNotes(s.Result),
+			Reject: s.Thresholds.Reject, Quarantine: s.Thresholds.Quarantine, Mark: s.Thresholds.Mark, Notes: scanNotes(s.Result),
 		}
 		if err := table.Write(w, v, look); err != nil {
 			return err

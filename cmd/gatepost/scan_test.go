@@ -40,9 +40,9 @@ func TestScanCommand(t *testing.T) {
 		args, want []string
 	}{
 		{nil, []string{"    0.50  RED ", " of 15: accept (Junk from 6, quarantine from 12)\n", "Tags: red\n"}},
-		{[]string{"--ip", "192.0.2.9", "--rcpt", "ann@example.org"}, []string{"DENIED", "(192.0.2.0/24)", ": mark (Junk from 6"}},
+		{[]string{"--ip", "192.0.2.9", "--rcpt", "ann@example.org"}, []string{"DENIED", "(192.0.2.0/24)", " of 15: mark (Junk from 2, quarantine from 12)\n"}},
 		{[]string{"--ip", "192.0.2.9", "--rcpt", "ann@example.org", "--rcpt", "<bob@example.org>"}, []string{": accept (", "for ann@example.org: mark\n"}},
-		{[]string{"--user", "ann@example.org"}, []string{"   -1.00  OUT "}},
+		{[]string{"--user", "ann@example.org"}, []string{"   -1.00  OUT ", " of 15: accept\n"}},
 		{[]string{"--helo", "user", "--from", "<>"}, []string{"HELO_BARE", "(user)"}},
 	} {
 		out, err := call(t, newScan(a), scannedMail, append(tc.args, "-")...)

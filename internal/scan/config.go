@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 
 // validate is Validate without the conditions of the admin's rules.
 func (c Config) validate() error {
-	server := thresholds{c.Reject, c.Quarantine, c.Mark}
+	server := Thresholds{c.Reject, c.Quarantine, c.Mark}
 	errs := []error{server.validate("", server), validateScore("greylist", c.Greylist)}
 	for _, name := range sorted(c.Rules) {
 		errs = append(errs, validateRule(name, c.Rules[name]))
@@ -74,14 +74,14 @@ func (c Config) validate() error {
 		if d, err := mailaddr.ParseDomain(name); err != nil || !strings.Contains(d, ".") {
 			errs = append(errs, config.Invalid(key, "%q is not a domain", name))
 		}
-		errs = append(errs, rc.over(thresholds{}).validate(key+".", l.domains[folded(name)]), bothSides(key+".", rc.Allow, rc.Deny))
+		errs = append(errs, rc.over(Thresholds{}).validate(key+".", l.domains[folded(name)]), bothSides(key+".", rc.Allow, rc.Deny))
 	}
 	for _, name := range sorted(c.Users) {
 		rc, key := c.Users[name], "users."+name
 		if a, err := mailaddr.Parse(name); err != nil || a.Domain == "" {
 			errs = append(errs, config.Invalid(key, "%q is not an address", name))
 		}
-		errs = append(errs, rc.over(thresholds{}).validate(key+".", l.users[folded(name)]), bothSides(key+".", rc.Allow, rc.Deny))
+		errs = append(errs, rc.over(Thresholds{}).validate(key+".", l.users[folded(name)]), bothSides(key+".", rc.Allow, rc.Deny))
 	}
 	return errors.Join(append(errs, c.validateAdmin())...)
 }
@@ -90,14 +90,14 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 
 // validate reports what is wrong with thresholds that are set at key, and with
 // what they are together with those that hold from above: whole.
-func (t thresholds) validate(key string, whole thresholds) error {
+func (t Thresholds) validate(key string, whole Thresholds) error {
 	errs := []error{
-		validateScore(key+"reject", t.reject), validateScore(key+"quarantine", t.quarantine), validateScore(key+"mark", t.mark),
+		validateScore(key+"reject", t.Reject), validateScore(key+"quarantine", t.Quarantine), validateScore(key+"mark", t.Mark),
 	}
 	steps := []struct {
 		name  string
 		value float64
-	}{{"mark", whole.mark}, {"quarantine", whole.quarantine}, {"reject", whole.reject}}
+	}{{"mark", whole.Mark}, {"quarantine", whole.Quarantine}, {"reject", whole.Reject}}
 	for i, low := range steps {
 		for _, high := range steps[i+1:] {
 			if high.value > 0 && low.value >= high.value {

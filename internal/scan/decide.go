@@ -16,7 +16,7 @@ type named struct {
 type recipient struct {
 	// key is his address as package delivery writes it, "" for all of them.
 	key string
-	thresholds
+	Thresholds
 	// own are points that count for him alone.
 	own float64
 }
@@ -53,17 +53,37 @@ func decide(res *Result, n named, rs []recipient, d Direction, greylist float64)
 	res.Greylist = d == Inbound && greylist > 0 && res.Score >= greylist && res.Verdict < verdict.Defer && !res.Discard
 }
 
-// thresholds are the scores from which on a verdict holds, 0 for never.
-type thresholds struct{ reject, quarantine, mark float64 }
+// Thresholds are the scores from which on a verdict holds, 0 for never.
+type Thresholds struct {
+	Reject     float64 `json:"reject"`
+	Quarantine float64 `json:"quarantine"`
+	Mark       float64 `json:"mark"`
+}
+
+// shown returns what is told of the thresholds for rs: theirs where they are of
+// one mind, the server's else. Mail of our own users has no Junk to go to.
+func (l *levels) shown(rs []recipient, d Direction) Thresholds {
+	t := rs[0].Thresholds
+	for _, r := range rs[1:] {
+		if r.Thresholds != t {
+			t = l.server
+			break
+		}
+	}
+	if d != Inbound {
+		t.Quarantine, t.Mark = 0, 0
+	}
+	return t
+}
 
 // byScore returns what the thresholds make of a score.
-func (t thresholds) byScore(d Direction, score float64) verdict.Verdict {
+func (t Thresholds) byScore(d Direction, score float64) verdict.Verdict {
 	switch {
-	case t.reject > 0 && score >= t.reject:
+	case t.Reject > 0 && score >= t.Reject:
 		return verdict.Reject
-	case t.quarantine > 0 && score >= t.quarantine && d == Inbound:
+	case t.Quarantine > 0 && score >= t.Quarantine && d == Inbound:
 		return verdict.Quarantine
-	case t.mark > 0 && score >= t.mark && d == Inbound:
+	case t.Mark > 0 && score >= t.Mark && d == Inbound:
 		return verdict.Mark
 	}
 	return verdict.Accept

@@ -98,7 +98,9 @@ func (e *Engine) Scan(m Message, now time.Time) Result {
 	own := e.entries(f, &s)
 	e.adminRules(f, &s)
 	s.res.Score = verdict.Sum(s.res.Lines)
-	decide(&s.res, s.named, e.levels.of(m, own), m.Direction, e.cfg.Greylist)
+	rs := e.levels.of(m, own)
+	decide(&s.res, s.named, rs, m.Direction, e.cfg.Greylist)
+	s.res.Thresholds = e.levels.shown(rs, m.Direction)
 	if s.res.ByRcpt != nil {
 		s.res.Others = e.others(&s, own)
 	}

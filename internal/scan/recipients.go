@@ -1,9 +1,6 @@
 package scan
 
-import (
-	"github.com/gatepost/gatepost/internal/mailaddr"
-	"github.com/gatepost/gatepost/internal/verdict"
-)
+import "github.com/gatepost/gatepost/internal/mailaddr"
 
 // detail separates the mailbox from what its owner put behind it. Postfix's
 // recipient_delimiter may be another; an address with that needs an entry of
@@ -22,11 +19,11 @@ type RecipientConfig struct {
 }
 
 // over returns t changed by rc.
-func (rc RecipientConfig) over(t thresholds) thresholds {
+func (rc RecipientConfig) over(t Thresholds) Thresholds {
 	for _, s := range []struct {
 		to   *float64
 		from *float64
-	}{{&t.reject, rc.Reject}, {&t.quarantine, rc.Quarantine}, {&t.mark, rc.Mark}} {
+	}{{&t.Reject, rc.Reject}, {&t.Quarantine, rc.Quarantine}, {&t.Mark, rc.Mark}} {
 		if s.from != nil {
 			*s.to = *s.from
 		}
@@ -37,14 +34,14 @@ func (rc RecipientConfig) over(t thresholds) thresholds {
 // levels are the thresholds of the server, and of the domains and mailboxes
 // that have their own.
 type levels struct {
-	server         thresholds
-	domains, users map[string]thresholds
+	server         Thresholds
+	domains, users map[string]Thresholds
 }
 
 func newLevels(cfg Config) levels {
 	l := levels{
-		server:  thresholds{cfg.Reject, cfg.Quarantine, cfg.Mark},
-		domains: map[string]thresholds{}, users: map[string]thresholds{},
+		server:  Thresholds{cfg.Reject, cfg.Quarantine, cfg.Mark},
+		domains: map[string]Thresholds{}, users: map[string]Thresholds{},
 	}
 	for name, rc := range cfg.Domains {
 		l.domains[folded(name)] = rc.over(l.server)
@@ -55,7 +52,7 @@ func newLevels(cfg Config) levels {
 	return l
 }
 
-func (l *levels) forDomain(domain string) thresholds {
+func (l *levels) forDomain(domain string) Thresholds {
 	if t, ok := l.domains[domain]; ok {
 		return t
 	}
@@ -66,7 +63,7 @@ func (l *levels) forDomain(domain string) thresholds {
 // for none. With nothing that tells them apart there is one for all.
 func (l *levels) of(m Message, own []float64) []recipient {
 	if m.Direction != Inbound || len(m.RcptTo) == 0 || own == nil && len(l.domains) == 0 && len(l.users) == 0 {
-		return []recipient{{thresholds: l.server}}
+		return []recipient{{Thresholds: l.server}}
 	}
 	out := make([]recipient, len(m.RcptTo))
 	for i, to := range m.RcptTo {
@@ -74,7 +71,7 @@ func (l *levels) of(m Message, own []float64) []recipient {
 		if !ok {
 			t = l.forDomain(to.Folded().Domain)
 		}
-		out[i] = recipient{key: folded(to.String()), thresholds: t}
+		out[i] = recipient{key: folded(to.String()), Thresholds: t}
 		if own != nil {
 			out[i].own = own[i]
 		}
@@ -95,13 +92,4 @@ func lookup[V any](m map[string]V, to mailaddr.Address) (V, bool) {
 		v, ok = m[base.String()]
 	}
 	return v, ok
-}
-
-// VerdictFor returns the verdict for one recipient, whose address is as it was
-// in RCPT TO.
-func (r Result) VerdictFor(rcpt mailaddr.Address) verdict.Verdict {
-	if v, ok := r.ByRcpt[folded(rcpt.String())]; ok {
-		return v
-	}
-	return r.Verdict
 }

@@ -129,6 +129,9 @@ type Result struct {
 	// Verdict is what SMTP answers and what holds for every recipient who is not
 	// in ByRcpt.
 	Verdict verdict.Verdict `json:"verdict"`
+	// Thresholds are those that led from Score to Verdict, or the server's where
+	// the recipients have different ones.
+	Thresholds Thresholds `json:"thresholds"`
 	// ByRcpt is the verdict for a recipient where it differs: Accept or Mark. Its
 	// keys are addresses in lower case, as package delivery has them.
 	ByRcpt map[string]verdict.Verdict `json:"by_rcpt,omitempty"`
