@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -59,6 +61,9 @@ writes them. Paths are relative to the index.`,
 			return err
 		}
 		res, err := replay(cmd.Context(), items, o)
+		if errors.Is(err, fs.ErrNotExist) && f.index != "" {
+			return hint(err, "paths in %s are relative to its directory", f.index)
+		}
 		if err != nil {
 			return err
 		}
@@ -111,6 +116,9 @@ func (f *evalFlags) items() ([]eval.Item, error) {
 	items, err := eval.ReadIndex(f.index)
 	if f.index == "" {
 		items, err = eval.ReadFolders(f.spam, f.ham)
+	}
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, hint(fmt.Errorf("%s is a directory, and no index", filepath.Clean(f.index)), "gatepost eval --spam DIR --ham DIR measures folders")
 	}
 	if err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ func evalCorpus(t *testing.T) (dir, index string) {
 
 func TestEval(t *testing.T) {
 	dir, index := evalCorpus(t)
+	astray := filepath.Join(dir, "astray")
+	if err := os.WriteFile(astray, []byte("spam no/such/file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name  string
 		args  []string
@@ -65,6 +69,8 @@ func TestEval(t *testing.T) {
 		{"weights", []string{"--index", index, "--weights", "mine"}, `--weights: "mine" is no set of weights`},
 		{"cold and learned", []string{"--index", index, "--cold", "--score", "learned"}, "--cold learns nothing"},
 		{"no index", []string{"--index", dir + "/none"}, "no such file"},
+		{"a folder as index", []string{"--index", dir + "/spam"}, "is a directory, and no index"},
+		{"a path that leads nowhere", []string{"--index", astray}, "message 1 of 1: "},
 		{"no messages", []string{"--spam", dir + "/full/none", "--ham", dir + "/ham"}, "no such file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

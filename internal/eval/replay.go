@@ -41,7 +41,7 @@ func Replay(ctx context.Context, items []Item, o Options) (*Result, error) {
 			return nil, err
 		}
 		if err := r.one(it); err != nil {
-			return nil, fmt.Errorf("message %d: %w", i+1, err)
+			return nil, fmt.Errorf("message %d of %d: %w", i+1, len(items), err)
 		}
 		if o.Progress != nil {
 			o.Progress(i + 1)
