@@ -20,7 +20,7 @@ const benchClients = 8
 
 // benchMessage is a message of 4 KB.
 func benchMessage() string {
-	return received("HAM") + "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", 49)
+	return receivedBy("HAM") + "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", 49)
 }
 
 // benchUser spreads the load of each client over some mailboxes.

@@ -12,6 +12,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/rawmsg"
+	"github.com/gatepost/gatepost/internal/received"
 )
 
 // accounts is what delivery needs of the account store: account.Resolve.
@@ -23,7 +24,7 @@ type accounts interface {
 
 // verdicts finds what the milter decided about a message.
 type verdicts interface {
-	Find(ctx context.Context, queueID string, received time.Time) (delivery.Row, bool, error)
+	Find(ctx context.Context, queueID string, at time.Time) (delivery.Row, bool, error)
 }
 
 // writer stores one copy of a message.
@@ -67,7 +68,7 @@ func gather(ctx context.Context, v verdicts, hostname string, top []byte) (f Fac
 	m := rawmsg.Scan(headerOf(top), rawmsg.Default())
 	f.MessageID, _ = m.First("Message-Id")
 	value, _ := m.First("Received")
-	r, ok := ParseReceived(value, hostname)
+	r, ok := received.Parse(value, hostname)
 	if !ok {
 		f.Why = "the first Received field is not that of the Postfix here"
 		return f, nil

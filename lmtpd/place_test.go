@@ -23,18 +23,18 @@ func TestWhereItGoes(t *testing.T) {
 		name, content string
 		folder, rule  string
 	}{
-		{"marked", received("SPAM"), "Junk", ruleJunk},
-		{"marked, header says ham", received("SPAM") + "X-Spam: No\r\nX-Spam-Flag: NO\r\n", "Junk", ruleJunk},
-		{"fields of the milter above", "Authentication-Results: mx; none\r\nX-Spam: Yes\r\n" + received("SPAM"), "Junk", ruleJunk},
-		{"accepted", received("HAM"), "INBOX", ruleInbox},
-		{"accepted, forged header says spam", received("HAM") + forged, "INBOX", ruleInbox},
-		{"no row", received("OTHER"), "INBOX", ruleUnscanned},
-		{"no row, forged header says spam", received("OTHER") + forged, "INBOX", ruleUnscanned},
-		{"reused queue id with another arrival time", received("REUSE"), "INBOX", ruleUnscanned},
+		{"marked", receivedBy("SPAM"), "Junk", ruleJunk},
+		{"marked, header says ham", receivedBy("SPAM") + "X-Spam: No\r\nX-Spam-Flag: NO\r\n", "Junk", ruleJunk},
+		{"fields of the milter above", "Authentication-Results: mx; none\r\nX-Spam: Yes\r\n" + receivedBy("SPAM"), "Junk", ruleJunk},
+		{"accepted", receivedBy("HAM"), "INBOX", ruleInbox},
+		{"accepted, forged header says spam", receivedBy("HAM") + forged, "INBOX", ruleInbox},
+		{"no row", receivedBy("OTHER"), "INBOX", ruleUnscanned},
+		{"no row, forged header says spam", receivedBy("OTHER") + forged, "INBOX", ruleUnscanned},
+		{"reused queue id with another arrival time", receivedBy("REUSE"), "INBOX", ruleUnscanned},
 		{"no Received field", forged, "INBOX", ruleUnscanned},
-		{"a second Received field is a stranger's", strings.Replace(received("HAM"), host, "mx.other.test", 1) + received("SPAM"), "INBOX", ruleUnscanned},
-		{"in the body", "Subject: x\r\n\r\n" + received("SPAM"), "INBOX", ruleUnscanned},
-		{"state away", received("AWAY"), "INBOX", ruleUnscanned},
+		{"a second Received field is a stranger's", strings.Replace(receivedBy("HAM"), host, "mx.other.test", 1) + receivedBy("SPAM"), "INBOX", ruleUnscanned},
+		{"in the body", "Subject: x\r\n\r\n" + receivedBy("SPAM"), "INBOX", ruleUnscanned},
+		{"state away", receivedBy("AWAY"), "INBOX", ruleUnscanned},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			root, l := t.TempDir(), &ledger{}
@@ -60,7 +60,7 @@ func TestWhereItGoes(t *testing.T) {
 func TestJournalRecord(t *testing.T) {
 	root, l := t.TempDir(), &ledger{}
 	p := start(t, newServer(t, testConfig(root), l))
-	talk(t, p, envelope(received("SPAM")+"Message-ID:\r\n <1@y.test>\r\n\r\n", "alice+x", "nosuch", "away"), false)
+	talk(t, p, envelope(receivedBy("SPAM")+"Message-ID:\r\n <1@y.test>\r\n\r\n", "alice+x", "nosuch", "away"), false)
 	if len(l.records) != 3 {
 		t.Fatalf("journaled %+v", l.records)
 	}
@@ -136,7 +136,7 @@ func TestMarkedMessageSurvivesACrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := strings.Replace(received("CRASH"), "Fri, 20 Nov 2026 06:55:35 +0000", recent().Format("Mon, 02 Jan 2006 15:04:05 -0700"), 1)
+	line := strings.Replace(receivedBy("CRASH"), "Fri, 20 Nov 2026 06:55:35 +0000", recent().Format("Mon, 02 Jan 2006 15:04:05 -0700"), 1)
 	talk(t, start(t, s), envelope(line+"\r\n", "alice"), false)
 	if got := inbox(t, root, "alice", "Junk"); len(got) != 1 {
 		t.Errorf("Junk has %d messages; journaled %+v", len(got), l.records)

@@ -111,7 +111,7 @@ func (l *ledger) Write(p []byte) (int, error) {
 // arrived is when the messages of the tests came.
 var arrived = time.Date(2026, 11, 20, 6, 55, 35, 0, time.UTC)
 
-func received(id string) string {
+func receivedBy(id string) string {
 	return "Received: from x (unknown [192.0.2.1])\r\n\tby " + host + " (Postfix) with ESMTP id " + id + ";\r\n\tFri, 20 Nov 2026 06:55:35 +0000 (UTC)\r\n"
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/mailerr"
+	"github.com/gatepost/gatepost/internal/received"
 	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
@@ -29,7 +30,6 @@ const (
 	// Received line.
 	Apart = time.Hour
 
-	maxQueueID = 64
 	// maxRows bounds the rows of one queue id that Find looks at.
 	maxRows = 1000
 )
@@ -92,7 +92,7 @@ type value struct {
 // crash: its message then is "not scanned" and goes to the same inbox. An error
 // of the state is transient; that of a queue id which is none is permanent.
 func (v *Verdicts) Put(ctx context.Context, r Row) error {
-	if !ValidQueueID(r.QueueID) {
+	if !received.ValidQueueID(r.QueueID) {
 		return mailerr.With(mailerr.Permanent, fmt.Errorf("delivery verdict: queue id %q is not letters and digits", r.QueueID))
 	}
 	b, err := json.Marshal(value{Arrived: r.Arrived, Score: r.Score, Verdict: r.Verdict, ByRcpt: r.ByRcpt})
@@ -110,8 +110,8 @@ func (v *Verdicts) Put(ctx context.Context, r Row) error {
 // Find returns the row of queueID whose arrival is nearest to received, the
 // time in Postfix's Received line, and at most Apart from it. Without one ok is
 // false and the error is nil: the message is not scanned.
-func (v *Verdicts) Find(ctx context.Context, queueID string, received time.Time) (r Row, ok bool, err error) {
-	if !ValidQueueID(queueID) {
+func (v *Verdicts) Find(ctx context.Context, queueID string, at time.Time) (r Row, ok bool, err error) {
+	if !received.ValidQueueID(queueID) {
 		return Row{}, false, nil
 	}
 	entries, err := v.store.List(ctx, state.Delivery, queueID+"/")
@@ -127,24 +127,10 @@ func (v *Verdicts) Find(ctx context.Context, queueID string, received time.Time)
 		if err := json.Unmarshal(e.Value, &val); err != nil {
 			return Row{}, false, fmt.Errorf("read delivery verdict of %s: %w", queueID, err)
 		}
-		if d := received.Sub(val.Arrived).Abs(); d < best {
+		if d := at.Sub(val.Arrived).Abs(); d < best {
 			best = d
 			r = Row{QueueID: queueID, Arrived: val.Arrived, Score: val.Score, Verdict: val.Verdict, ByRcpt: val.ByRcpt}
 		}
 	}
 	return r, best <= Apart, nil
-}
-
-// ValidQueueID reports whether s has the form of a queue id of Postfix, short
-// or long (enable_long_queue_ids): 1 to 64 letters and digits.
-func ValidQueueID(s string) bool {
-	if s == "" || len(s) > maxQueueID {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return true
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -159,15 +158,4 @@ func TestMarkSurvivesACrash(t *testing.T) {
 	if err != nil || !ok || r.Verdict != verdict.Mark || r.Score != 8 {
 		t.Errorf("after the crash: %+v, %t, %v", r, ok, err)
 	}
-}
-
-func FuzzValidQueueID(f *testing.F) {
-	for _, s := range []string{"6F5FC9BA7FA", "3xVb4g0Nmcz1Lr", "", "a/b", strings.Repeat("A", 65)} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if ValidQueueID(s) && (s == "" || len(s) > 64 || strings.ContainsAny(s, "/ \x00\r\n%*")) {
-			t.Errorf("ValidQueueID(%q)", s)
-		}
-	})
 }

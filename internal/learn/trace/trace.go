@@ -22,6 +22,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/rawmsg"
+	"github.com/gatepost/gatepost/internal/received"
 )
 
 // Trace names a message that came through the Postfix here. The zero Trace is
@@ -74,7 +75,9 @@ func Cut(file []byte, cfg Config) (msg []byte, t Trace) {
 		if !f.Is("Received") || f.Cut {
 			continue
 		}
-		if r, ok := parseReceived(header.Unfold(f.Value), cfg.Hostname); ok {
+		// By LMTP it was a delivery, of ours or from quarantine.
+		r, ok := received.Parse(header.Unfold(f.Value), cfg.Hostname)
+		if ok && !strings.HasPrefix(strings.ToUpper(r.With), "LMTP") {
 			first, t.QueueID, t.Arrived = i, r.QueueID, r.Date
 			break
 		}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/internal/received"
 )
 
 const (
@@ -96,7 +98,7 @@ func FuzzCut(f *testing.F) {
 		if len(once) > 2*len(b) {
 			t.Fatalf("%d bytes of %d", len(once), len(b))
 		}
-		if tr.QueueID != "" && !validQueueID(tr.QueueID) {
+		if tr.QueueID != "" && !received.ValidQueueID(tr.QueueID) {
 			t.Fatalf("queue id %q", tr.QueueID)
 		}
 		if bytes.Contains(bytes.ReplaceAll(once, []byte("\r\n"), nil), []byte("\n")) {

@@ -24,6 +24,7 @@ import (
 	"github.com/gatepost/gatepost/internal/lmtp"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/quarantine"
+	"github.com/gatepost/gatepost/internal/received"
 	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/lmtpd"
 )
@@ -446,7 +447,7 @@ func FuzzTop(f *testing.F) {
 			}
 		}
 		value := strings.Join(lines[:2], " ")
-		r, ok := lmtpd.ParseReceived(strings.TrimPrefix(value, "Received: "), "mx.example.org")
+		r, ok := received.Parse(strings.TrimPrefix(value, "Received: "), "mx.example.org")
 		if !ok || r.QueueID != "RELEASE" {
 			t.Fatalf("lmtpd reads %+v, %v from %q", r, ok, value)
 		}
