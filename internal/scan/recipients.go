@@ -1,6 +1,9 @@
 package scan
 
-import "github.com/gatepost/gatepost/internal/mailaddr"
+import (
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/verdict"
+)
 
 // detail separates the mailbox from what its owner put behind it. Postfix's
 // recipient_delimiter may be another; an address with that needs an entry of
@@ -92,4 +95,12 @@ func lookup[V any](m map[string]V, to mailaddr.Address) (V, bool) {
 		v, ok = m[base.String()]
 	}
 	return v, ok
+}
+
+// VerdictFor returns the verdict for one recipient.
+func (r Result) VerdictFor(to mailaddr.Address) verdict.Verdict {
+	if v, ok := r.ByRcpt[folded(to.String())]; ok {
+		return v
+	}
+	return r.Verdict
 }

@@ -19,6 +19,8 @@ func explained(t *Tour) error {
 	}{
 		{"the stranger's message from connection to mailbox", []string{"explain", t.first},
 			[]string{lab.StrangerIP, "carol@example.com", alice.user, "lmtp"}},
+		{"why the other one is in Junk", []string{"explain", t.junk},
+			[]string{lab.AttackerIP, "mark from 6", "3.00  SPF_FAIL ", " = mark\n", "Junk"}},
 		{"the user's message: login, limit, verdict, signatures, next hop", []string{"explain", t.sent},
 			[]string{lab.UserIP, alice.user, "PLAIN", "outgoing", "rsa-sha256", "ed25519-sha256", "left our sight"}},
 		{"a refusal that had no queue id", []string{"explain", "--client", guesser,

@@ -112,6 +112,7 @@ func markSuspicious(t *Tour) error {
 	if inbox {
 		return fmt.Errorf("the message is in INBOX too")
 	}
+	t.junk = out.Reply.QueueID()
 	t.out.OK("taken: "+out.Reply.String()+"; FETCH from Junk", strings.Join(shown, "\n"))
 	return nil
 }

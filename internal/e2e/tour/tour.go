@@ -48,6 +48,7 @@ type Tour struct {
 
 	began   time.Time
 	first   string // queue id of the stranger's message
+	junk    string // of the one that landed in Junk
 	sent    string // queue id of the user's message
 	refused string // the reply that had no queue id
 }
