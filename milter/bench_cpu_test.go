@@ -17,9 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/classify"
 	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/known"
+	"github.com/gatepost/gatepost/internal/learn/trace"
+	text "github.com/gatepost/gatepost/internal/message" // message is a type here
 	"github.com/gatepost/gatepost/internal/metric"
+	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/state"
 )
@@ -49,7 +55,7 @@ func BenchmarkMilterAuthCPU(b *testing.B) {
 	}{{"20KB", mediumMail()}, {"36KB", averageMail()}} {
 		b.Run(size.name, func(b *testing.B) {
 			checker, msg := signedAuth(b, size.msg)
-			addr := serveDaemon(b, wantPass{b, checker}, nil)
+			addr := serveDaemon(b, wantPass{b, checker}, false)
 			benchCPU(b, addr, msg)
 		})
 		b.Run(size.name+"-bare", func(b *testing.B) { benchCPU(b, serveBare(b), size.msg) })
@@ -159,7 +165,7 @@ func runClient(arg string) error {
 
 // serveDaemon serves mail from strangers until the benchmark ends, with
 // everything on that needs no network: verdicts, journal, metrics.
-func serveDaemon(b *testing.B, auth authChecker, rules rules) (addr string) {
+func serveDaemon(b *testing.B, auth authChecker, rules bool) (addr string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	st, err := state.OpenSQLite(ctx, filepath.Join(b.TempDir(), "state.db"), quiet())
 	if err != nil {
@@ -171,7 +177,16 @@ func serveDaemon(b *testing.B, auth authChecker, rules rules) (addr string) {
 	}
 	cfg := testConfig()
 	cfg.Scan = scan.Default()
-	s, err := New(cfg, Deps{Auth: auth, Scan: rules, Verdicts: delivery.New(st), Journal: j, Meter: metric.New("bench")}, quiet())
+	deps := Deps{Auth: auth, Verdicts: delivery.New(st), Journal: j, Meter: metric.New("bench")}
+	if rules {
+		e, err := scan.New(cfg.Scan, scan.Deps{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		deps.Scan = func(_ scan.Config, m scan.Message, now time.Time) scan.Result { return e.Scan(m, now) }
+		deps.Evidence = evidence.New(evidence.Deps{Filter: taught(), Memory: known.New(st)}, quiet())
+	}
+	s, err := New(cfg, deps, quiet())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -185,6 +200,23 @@ func serveDaemon(b *testing.B, auth authChecker, rules rules) (addr string) {
 		}
 	})
 	return ln.Addr().String()
+}
+
+// filter is a learned filter that keeps nothing.
+type filter struct{ *classify.Model }
+
+func (filter) Keep(trace.Trace, *classify.Features) {}
+
+// taught returns a filter that counts in full.
+func taught() filter {
+	f := filter{classify.New()}
+	var features classify.Features
+	for n := range 40 {
+		raw := rawmsg.Scan(fmt.Appendf(nil, "From: a%d@example.net\r\nSubject: %d\r\n\r\nletter %d of class %d\r\n", n, n, n, n%2), rawmsg.Default())
+		features.Extract(raw, text.Decode(raw))
+		f.Learn(&features, n%2 == 0, 1)
+	}
+	return f
 }
 
 // serveBare serves with nothing behind the guard and the library.

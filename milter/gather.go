@@ -62,7 +62,9 @@ type meter interface {
 // no score, no signatures, no delivery verdict, no journal, no metrics.
 type Deps struct {
 	Auth authChecker
-	// Scan is scan.Scan.
+	// Scan judges by the rules in force, with a scan.Engine that was made for
+	// them: to make one, as scan.Scan does, takes longer than to judge a short
+	// message.
 	Scan func(scan.Config, scan.Message, time.Time) scan.Result
 	// Evidence gathers for Scan, and remembers afterwards.
 	Evidence gatherer
@@ -308,7 +310,8 @@ func (s *session) remember(f facts, d decision) {
 		return
 	}
 	f.Case.Done(s.ctx, evidence.Outcome{
-		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, MessageID: f.MessageID, Taken: d.Reply.IsZero(), Result: f.Scan, Mark: s.msg.cfg.Scan.Mark, User: f.Origin.User,
+		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, MessageID: f.MessageID,
+		Taken: d.Reply.IsZero(), Result: f.Scan, Mark: s.msg.cfg.Scan.Mark, User: f.Origin.User,
 	})
 }
 
