@@ -158,12 +158,14 @@ func Decide(p Policy, e Event, h History) Decision {
 		}
 		return d
 	}
+	// Before what others say: a word of one who may not speak counts in no
+	// majority.
+	if reason := p.bound(e, h); reason != "" {
+		return Decision{What: Refused, Reason: reason}
+	}
 	d := decideOthers(e, h)
 	if d.What == Refused {
 		return d
-	}
-	if reason := p.bound(e, h); reason != "" {
-		return Decision{What: Refused, Reason: reason}
 	}
 	if e.Source == Move && !e.Approved && e.Minute > p.Bulk {
 		return Decision{What: Waiting, Reason: fmt.Sprintf("more than %d messages were moved within a minute", p.Bulk)}

@@ -223,6 +223,25 @@ func TestMailboxes(t *testing.T) {
 	}
 }
 
+// TestMajority: the first word on a message does not hold against two others.
+func TestMajority(t *testing.T) {
+	a := &fakeAccounts{n: 50, held: map[string]bool{"dave@example.org": true}}
+	l := open(t, t.TempDir(), a)
+	one := item(t, letter(1, "AAAA"))
+	for _, tc := range []struct {
+		user string
+		want What
+	}{{bob, New}, {"dave@example.org", Refused}, {alice, Refused}, {alice, Refused}, {carol, Corrected}, {alice, New}} {
+		spam := tc.user != bob
+		if o := l.must(t, Wish{Spam: spam, Source: Move, User: tc.user, Items: []Item{one}}); o.What != tc.want {
+			t.Errorf("%s, spam %t = %+v, want %s", tc.user, spam, o, tc.want)
+		}
+	}
+	if ham, spam := l.model.Counts(); ham != 0 || spam != 2 {
+		t.Errorf("learned %d ham, %d spam", ham, spam)
+	}
+}
+
 func TestBulk(t *testing.T) {
 	l := open(t, t.TempDir(), nil)
 	w := Wish{Spam: true, Source: Move, User: alice, Minute: 201}
