@@ -149,11 +149,12 @@ func (f *facts) has(name string) bool {
 
 // viaList reports whether the author's name says that a mailing list speaks
 // for the author ("Alice via list"), as lists write where the author's domain
-// forbids others to use it. The
-// address is the list's then.
+// forbids others to use it. The address is the list's then. Anybody can write
+// such a name and a List-Id of his own, so it has to be an author who wrote
+// before, where that is known.
 func (f *facts) viaList() bool {
 	h := f.head()
-	return h.list && h.listOrg == h.fromOrg && indexFold(h.from.Name, " via ") >= 0
+	return !f.Known.First && h.list && h.listOrg == h.fromOrg && indexFold(h.from.Name, " via ") >= 0
 }
 
 // provedList reports whether a mailing list passed the message on, and SPF or a

@@ -31,7 +31,8 @@ func firstTime(f *facts) outcome { return when(f.Known.First) }
 // firstSuspicious: a stranger who hides something. Each of these alone is
 // honest now and then.
 func firstSuspicious(f *facts) outcome {
-	if !f.Known.First || f.Known.Reply {
+	// Anybody can answer a message that stands in a list's archive.
+	if !f.Known.First || f.Known.Reply && f.Known.Correspondent {
 		return outcome{}
 	}
 	var why []string
@@ -56,7 +57,7 @@ func firstSuspicious(f *facts) outcome {
 // mailbox of the same person becomes known by an answer.
 func ownName(f *facts) outcome {
 	k := &f.Known
-	if k.Namesake == "" || k.Reply || k.Correspondent || f.fromIs(k.Namesake) || f.isOurs(f.head().from.Addr.Domain) && f.proof() != unproved || f.viaList() {
+	if k.Namesake == "" || k.Correspondent || f.fromIs(k.Namesake) || f.isOurs(f.head().from.Addr.Domain) && f.proof() != unproved || f.viaList() {
 		return outcome{}
 	}
 	return yes(f.head().from.Name, "is the name of "+k.Namesake)
