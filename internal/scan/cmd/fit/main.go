@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/gatepost/gatepost/internal/fit"
 	"github.com/gatepost/gatepost/internal/scan"
@@ -34,6 +36,7 @@ func main() {
 	o := fit.Options{Mark: scan.Default().Mark}
 	flag.Float64Var(&o.Ham, "ham", 20, "how many missed spams a lost ham is worth")
 	flag.Float64Var(&o.Pull, "pull", 400, "how many examples a guess is worth")
+	examples := flag.String("examples", "internal/scan/testdata/rules", "directory of the rules' examples")
 	scale := flag.Float64("scale", 1.3, "what guesses are multiplied with")
 	flag.IntVar(&o.Rounds, "rounds", 1500, "steps of the fit")
 	flag.Parse()
@@ -41,18 +44,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "fit: error: -corpora and -mask are needed")
 		os.Exit(2)
 	}
-	if err := run(*dir, *mask, *weights, *report, *scale, o); err != nil {
+	if err := run(*dir, *mask, *weights, *report, *examples, *scale, o); err != nil {
 		fmt.Fprintln(os.Stderr, "fit: error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, mask, weights, report string, scale float64, o fit.Options) error {
+func run(dir, mask, weights, report, examples string, scale float64, o fit.Options) error {
 	corpora, err := read(dir, mask)
 	if err != nil {
 		return err
 	}
-	t := newTask(corpora, scale)
+	t, err := newTask(corpora, scale, examples)
+	if err != nil {
+		return err
+	}
 	sets := map[string][]float64{scan.Shipped: t.fit(o, "")}
 	var figures []figure
 	for _, g := range groups {
@@ -82,13 +88,21 @@ type task struct {
 	guesses map[string]float64
 	corpora []corpus
 	scale   float64
-	// seen says of each rule whether it hits anything.
-	seen []bool
+	// seen says of each rule whether it hits anything, facts whether it is about
+	// more than the message.
+	seen, facts []bool
 }
 
-func newTask(corpora []corpus, scale float64) *task {
+func newTask(corpora []corpus, scale float64, examples string) (*task, error) {
 	t := &task{rules: scan.Rules(), guesses: scan.Guesses(), corpora: corpora, scale: scale}
 	t.seen = make([]bool, len(t.rules))
+	for _, r := range t.rules {
+		facts, err := needsFacts(examples, r.Name)
+		if err != nil {
+			return nil, err
+		}
+		t.facts = append(t.facts, facts)
+	}
 	for _, c := range corpora {
 		for _, m := range c.messages {
 			for _, h := range m.Hits {
@@ -96,13 +110,37 @@ func newTask(corpora []corpus, scale float64) *task {
 			}
 		}
 	}
-	return t
+	return t, nil
 }
 
-// unfitted are the groups of rules about facts that no corpus holds: the
-// session, authentication, memory. Their scores are a person's.
-var unfitted = map[string]bool{
+// beyond are the groups of rules that are all about facts which no corpus holds:
+// the session, authentication, memory.
+var beyond = map[string]bool{
 	"test": true, "session": true, "auth": true, "known": true, "bounce": true, "scan": true, "list": true,
+}
+
+// unfitted reports whether the score of rule i stays a person's, because no
+// corpus can hold what it is about. Outside of those groups its example tells:
+// it has to say such a fact (which domains are ours, the envelope) to be hit.
+func (t *task) unfitted(i int) bool { return beyond[t.rules[i].Group] || !t.seen[i] && t.facts[i] }
+
+// needsFacts reports whether the example of a rule tells more than a message,
+// the time of its arrival aside.
+func needsFacts(examples, rule string) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(examples, rule+".hit.eml"))
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(b)) {
+		key, told := strings.CutPrefix(line, "# ")
+		if !told {
+			return false, nil
+		}
+		if !strings.HasPrefix(key, "now:") {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 const (
@@ -121,7 +159,7 @@ func (t *task) limits() []fit.Rule {
 		g := t.guesses[r.Name]
 		out[i] = fit.Rule{Prior: g * t.scale, Limit: most}
 		switch {
-		case unfitted[r.Group]:
+		case t.unfitted(i):
 			out[i].Limit = math.Abs(g)
 		case !t.seen[i]:
 			out[i].Limit = mostUnseen
@@ -171,7 +209,7 @@ func (t *task) fit(o fit.Options, without string) []float64 {
 	}
 	w := fit.Weights(t.limits(), examples, o)
 	for i, r := range t.rules {
-		if unfitted[r.Group] {
+		if t.unfitted(i) {
 			w[i] = t.guesses[r.Name]
 		}
 		w[i] = math.Round(w[i]*100)/100 + 0

@@ -74,7 +74,7 @@ func writeWeights(path string, t *task, sets map[string][]float64) error {
 	} {
 		fmt.Fprintf(&b, "%s: {\n", set.id)
 		for i, r := range t.rules {
-			if !unfitted[r.Group] && t.guesses[r.Name] != 0 {
+			if !t.unfitted(i) && t.guesses[r.Name] != 0 {
 				fmt.Fprintf(&b, "%q: %v,\n", r.Name, sets[set.name][i])
 			}
 		}
