@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/gatepost/gatepost/internal/classify"
+	"github.com/gatepost/gatepost/internal/learn"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/rawmsg"
@@ -27,8 +30,9 @@ func newScan(a *app) *cobra.Command {
 		Use: "scan FILE...", Short: "What the filter says of a message, line by line",
 		Long: `What the filter says of a message, line by line.
 
-The file is judged with the rules, thresholds and entries of the configuration.
-No network is asked: SPF, DKIM, DMARC and lists are not part of the score. What
+The file is judged with the rules, thresholds and entries of the configuration,
+and, when Gatepost runs, by what it has learned. No network is asked: SPF, DKIM,
+DMARC and lists are not part of the score, nor are maps and the memory. What
 stands in no file is given by options: who the client was, and for whom the
 message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
 		Example: "  gatepost scan message.eml\n" +
@@ -48,6 +52,9 @@ message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
 		session, err := f.session()
 		if err != nil {
 			return err
+		}
+		if session.Direction == scan.Inbound {
+			session.learned = learnedOf(cmd.Context(), cfg)
 		}
 		all, err := scanFiles(cmd.InOrStdin(), cfg, session, args)
 		if err != nil {
@@ -73,6 +80,29 @@ type scanFlags struct {
 type session struct {
 	scan.Message
 	byAuthor bool
+	// learned tells what the learned filter says of a file, nil where it can not
+	// be asked.
+	learned func(file []byte) (scan.Learned, error)
+}
+
+// learnedOf asks the learned filter of the Gatepost that runs.
+func learnedOf(ctx context.Context, cfg Config) func(file []byte) (scan.Learned, error) {
+	c, err := running(ctx, cfg)
+	if err != nil {
+		return nil
+	}
+	var features classify.Features
+	return func(file []byte) (scan.Learned, error) {
+		item, err := learn.Extract(file, cfg.trace(), &features)
+		if err != nil {
+			return scan.Learned{}, fmt.Errorf("ask the learned filter: %w", err)
+		}
+		s, err := c.LearnedScore(ctx, item.Features)
+		if err != nil {
+			return scan.Learned{}, fmt.Errorf("ask the learned filter: %w", err)
+		}
+		return scan.Learned{Logit: s.Logit, Weight: s.Weight, Ham: s.Ham, Spam: s.Spam}, nil
+	}
 }
 
 // session returns what the options say.
@@ -125,6 +155,11 @@ func scanFiles(stdin io.Reader, cfg Config, from session, paths []string) ([]sca
 		m.Text = message.Decode(m.Raw)
 		if from.byAuthor && len(m.Text.From) > 0 {
 			m.MailFrom = m.Text.From[0].Addr
+		}
+		if from.learned != nil {
+			if m.Learned, err = from.learned(raw); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, scanned{path, e.Scan(m, time.Now())})
 	}

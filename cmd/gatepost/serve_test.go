@@ -69,6 +69,27 @@ func (m *machine) serve(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
+// learnedScan: scan of a file has what the Gatepost that runs has learned.
+func (s *served) learnedScan(t *testing.T) {
+	t.Helper()
+	if a := s.runWith(t, scannedMail, "scan", "-"); a.code != 0 || strings.Contains(a.out, "LEARNED_") {
+		t.Errorf("scan before learning: exit %d: %s%s", a.code, a.out, a.talk)
+	}
+	var box strings.Builder
+	for n := range 20 {
+		fmt.Fprintf(&box, "From a Fri Nov 20 10:00:00 2026\nFrom: n@news.example\nSubject: hello %d\nMessage-ID: <%d@news.example>\n\nhello %d\n\n", n, n, n)
+	}
+	if a := s.runWith(t, box.String(), "learn", "ham", "-"); a.code != 0 || !strings.HasPrefix(a.out, "20 new, ") {
+		t.Fatalf("learn ham: exit %d: %s%s", a.code, a.out, a.talk)
+	}
+	if a := s.runWith(t, scannedMail, "scan", "-"); a.code != 0 || !strings.Contains(a.out, "LEARNED_HAM") || !strings.Contains(strings.Join(strings.Fields(a.out), " "), "20 ham, 0 spam") {
+		t.Errorf("scan after learning: exit %d: %s%s", a.code, a.out, a.talk)
+	}
+	if a := s.runWith(t, scannedMail, "scan", "--user", "alice@example.org", "-"); a.code != 0 || strings.Contains(a.out, "LEARNED_") {
+		t.Errorf("scan of what a user sends: exit %d: %s%s", a.code, a.out, a.talk)
+	}
+}
+
 // told waits for what serve tells systemd next.
 func (s *served) told(t *testing.T, want string) {
 	t.Helper()
@@ -108,6 +129,7 @@ func TestServe(t *testing.T) {
 	if out := s.must(t, "rules", "GTUBE"); !strings.Contains(out, "hits     0, since the start\n") {
 		t.Errorf("rules GTUBE prints %s", out)
 	}
+	s.learnedScan(t)
 	s.second(t)
 	s.completes(t)
 	s.stranger(t)

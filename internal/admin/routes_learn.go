@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/classify"
 	"github.com/gatepost/gatepost/internal/learn"
 )
 
@@ -19,11 +20,17 @@ type learnStore interface {
 	Status(ctx context.Context) (learn.Status, error)
 	Approve(ctx context.Context, user string) (learn.Result, error)
 	Drop(ctx context.Context, user string) (int, error)
+	ScoreItem(features []byte) (classify.Score, error)
 }
 
 // pending names a mailbox whose moves wait.
 type pending struct {
 	User string `json:"user"`
+}
+
+// looks are the features of a message, as learn.Item has them.
+type looks struct {
+	Features []byte `json:"features"`
 }
 
 // dropped is how many messages were dropped.
@@ -52,6 +59,14 @@ func (s *Server) learnRoutes(l learnStore) {
 			return nil, err
 		}
 		out, err := l.Learn(r.Context(), in)
+		return out, learnError(err)
+	})
+	s.handle("POST /v1/learn/score", func(r *http.Request) (any, error) {
+		var in looks
+		if err := input(r, &in); err != nil {
+			return nil, err
+		}
+		out, err := l.ScoreItem(in.Features)
 		return out, learnError(err)
 	})
 	s.handle("POST /v1/learn/undo", func(r *http.Request) (any, error) {
@@ -116,6 +131,14 @@ func choice(q url.Values) (c learn.Choice, err error) {
 func (c *Client) Learn(ctx context.Context, w learn.Wish) (learn.Result, error) {
 	var out learn.Result
 	err := c.do(ctx, http.MethodPost, "/v1/learn", w, &out)
+	return out, err
+}
+
+// LearnedScore returns what the learned filter says of a message with those
+// features.
+func (c *Client) LearnedScore(ctx context.Context, features []byte) (classify.Score, error) {
+	var out classify.Score
+	err := c.do(ctx, http.MethodPost, "/v1/learn/score", looks{features}, &out)
 	return out, err
 }
 

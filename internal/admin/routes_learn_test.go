@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/classify"
 	"github.com/gatepost/gatepost/internal/learn"
 )
 
@@ -44,6 +46,13 @@ func (f *fakeLearn) Drop(_ context.Context, user string) (int, error) {
 	return 5, f.err
 }
 
+func (f *fakeLearn) ScoreItem(features []byte) (classify.Score, error) {
+	if len(features) == 0 {
+		return classify.Score{}, learn.ErrFeatures
+	}
+	return classify.Score{Logit: -2.5, Weight: 0.4, Ham: 31, Spam: 12}, f.err
+}
+
 func learnClient(f *fakeLearn) *Client {
 	s := &Server{mux: http.NewServeMux(), log: slog.New(slog.DiscardHandler)}
 	s.learnRoutes(f)
@@ -69,6 +78,13 @@ func TestLearnRoutes(t *testing.T) {
 	}
 	if s, err := c.LearnStatus(t.Context()); err != nil || s.Ham != 31 || s.Weight != 0.4 {
 		t.Errorf("LearnStatus = %+v, %v", s, err)
+	}
+	if s, err := c.LearnedScore(t.Context(), []byte{0}); err != nil || s.Logit != -2.5 || s.Spam != 12 {
+		t.Errorf("LearnedScore = %+v, %v", s, err)
+	}
+	var refused *Error
+	if _, err := c.LearnedScore(t.Context(), nil); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest {
+		t.Errorf("LearnedScore of nothing = %v", err)
 	}
 	if _, err := c.ApproveLearns(t.Context(), "alice@example.org"); err != nil || f.user != "alice@example.org" {
 		t.Errorf("ApproveLearns = %v, asked %q", err, f.user)

@@ -150,6 +150,15 @@ func (l *Learner) Reconfigure(cfg Config) {
 // Score judges a message by its features.
 func (l *Learner) Score(f *classify.Features) classify.Score { return l.model.Score(f) }
 
+// ScoreItem judges a message by the features that Extract found in it.
+func (l *Learner) ScoreItem(features []byte) (classify.Score, error) {
+	var f classify.Features
+	if err := f.UnmarshalBinary(features); err != nil {
+		return classify.Score{}, fmt.Errorf("%w: %w", ErrFeatures, err)
+	}
+	return l.Score(&f), nil
+}
+
 // Keep keeps the features of a message that was scored; f is the caller's again
 // when it returns. It never blocks.
 func (l *Learner) Keep(t Trace, f *classify.Features) {
