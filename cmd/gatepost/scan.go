@@ -16,7 +16,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/gatepost/gatepost/internal/classify"
+	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/learn"
+	"github.com/gatepost/gatepost/internal/lists/maps"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/rawmsg"
@@ -32,7 +34,7 @@ func newScan(a *app) *cobra.Command {
 
 The file is judged with the rules, thresholds and entries of the configuration,
 and, when Gatepost runs, by what it has learned. No network is asked: SPF, DKIM,
-DMARC and lists are not part of the score, nor are maps and the memory. What
+DMARC and DNS lists are not part of the score, nor is the memory. What
 stands in no file is given by options: who the client was, and for whom the
 message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
 		Example: "  gatepost scan message.eml\n" +
@@ -56,7 +58,7 @@ message is; with --user it counts as sent by one of our own. "-" reads stdin.`,
 		if session.Direction == scan.Inbound {
 			session.learned = learnedOf(cmd.Context(), cfg)
 		}
-		all, err := scanFiles(cmd.InOrStdin(), cfg, session, args)
+		all, err := scanFiles(cmd.Context(), cmd.InOrStdin(), cfg, session, args)
 		if err != nil {
 			return err
 		}
@@ -138,12 +140,17 @@ type scanned struct {
 	scan.Result
 }
 
-// scanFiles judges files with one engine.
-func scanFiles(stdin io.Reader, cfg Config, from session, paths []string) ([]scanned, error) {
-	e, err := scan.New(cfg.Scan, scan.Deps{})
+// scanFiles judges files with one engine, and with the maps as they are now.
+func scanFiles(ctx context.Context, stdin io.Reader, cfg Config, from session, paths []string) ([]scanned, error) {
+	own, err := maps.New(cfg.Maps, nil, quietLog())
 	if err != nil {
 		return nil, err
 	}
+	e, err := scan.New(cfg.Scan, scan.Deps{Maps: own})
+	if err != nil {
+		return nil, err
+	}
+	mapped := evidence.New(evidence.Deps{Maps: own}, quietLog())
 	out := make([]scanned, 0, len(paths))
 	for _, path := range paths {
 		raw, err := readMessage(stdin, path, int64(cfg.Milter.ScanBytes))
@@ -156,6 +163,8 @@ func scanFiles(stdin io.Reader, cfg Config, from session, paths []string) ([]sca
 		if from.byAuthor && len(m.Text.From) > 0 {
 			m.MailFrom = m.Text.From[0].Addr
 		}
+		m = mapped.Begin(ctx, m).Message(ctx, m.Auth)
+		m.OwnDomains = from.OwnDomains // nobody could tell evidence
 		if from.learned != nil {
 			if m.Learned, err = from.learned(raw); err != nil {
 				return nil, err

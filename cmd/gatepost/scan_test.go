@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,6 +28,10 @@ const scannedMail = "From: n@news.example\r\nTo: ann@example.org\r\nSubject: hel
 
 func TestScanCommand(t *testing.T) {
 	m := newMachine(t)
+	bad := filepath.Join(m.dir, "bad_senders")
+	if err := os.WriteFile(bad, []byte("news.example\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	m.configure(t, `scan:
   quarantine: 12
   deny: [192.0.2.0/24]
@@ -34,12 +40,14 @@ func TestScanCommand(t *testing.T) {
   admin_rules:
     - { name: RED, when: 'subject contains "hello"', tag: red, score: 0.5 }
     - { name: OUT, when: 'user != ""', score: -1 }
+    - { name: NEWS, when: 'in_map("bad_senders", from_domain)', score: 0.05 }
+maps: [{ name: bad_senders, file: `+bad+`, kind: domain, of: [from], score: 0.3 }]
 `)
 	a := &app{configPath: m.config()}
 	for _, tc := range []struct {
 		args, want []string
 	}{
-		{nil, []string{"    0.50  RED ", " of 15: accept (Junk from 6, quarantine from 12)\n", "Tags: red\n"}},
+		{nil, []string{"    0.30  MAP_BAD_SENDERS", "    0.05  NEWS ", "    0.50  RED ", " of 15: accept (Junk from 6, quarantine from 12)\n", "Tags: red\n"}},
 		{[]string{"--ip", "192.0.2.9", "--rcpt", "ann@example.org"}, []string{"DENIED", "(192.0.2.0/24)", " of 15: mark (Junk from 2, quarantine from 12)\n"}},
 		{[]string{"--ip", "192.0.2.9", "--rcpt", "ann@example.org", "--rcpt", "<bob@example.org>"}, []string{": accept (", "for ann@example.org: mark\n"}},
 		{[]string{"--user", "ann@example.org"}, []string{"   -1.00  OUT ", " of 15: accept\n"}},
