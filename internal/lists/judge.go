@@ -127,13 +127,13 @@ func (l *List) lines(hits []hit) []verdict.Line {
 			name += "_" + c.Name
 		}
 		if text == "" {
-			text = "listed by " + l.Name
+			text = "It is listed by " + l.Name + "."
 		}
 		out = append(out, verdict.Line{Name: name, Group: group, Score: verdict.Round(c.Score), Text: text, Options: hits[i].options})
 	}
 	if h := hits[len(l.Codes)]; h.hit {
 		out = append(out, verdict.Line{Name: l.Name + "_OTHER", Group: group,
-			Text: "the list gives an answer that no code of ours has", Options: h.options})
+			Text: "The list gives an answer that no code of ours has.", Options: h.options})
 	}
 	return out
 }
@@ -164,7 +164,7 @@ func limit(lines []verdict.Line, most float64) {
 
 // unknown is the line of a list that gave no answer.
 func (l *List) unknown(why string) verdict.Line {
-	return verdict.Line{Name: l.Name + "_UNKNOWN", Group: group, Text: "the list " + l.Name + " could not be asked", Options: []string{why}}
+	return verdict.Line{Name: l.Name + "_UNKNOWN", Group: group, Text: "The list " + l.Name + " could not be asked.", Options: []string{why}}
 }
 
 func points(f float64) string { return strconv.FormatFloat(verdict.Round(f), 'f', -1, 64) }

@@ -181,5 +181,5 @@ func (l *Lists) lookUp(ctx context.Context, name string) (addrs []netip.Addr, er
 // cut says that there was more to ask than may be.
 func cut(left int) verdict.Line {
 	return verdict.Line{Name: "LISTS_CUT", Group: group,
-		Text: "lists were not asked about all of the message", Options: []string{strconv.Itoa(left) + " questions more than max_questions"}}
+		Text: "The lists were not asked about all of the message.", Options: []string{strconv.Itoa(left) + " questions more than max_questions"}}
 }

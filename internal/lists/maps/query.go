@@ -122,7 +122,7 @@ func (q *Query) proves(value string) bool {
 func (m *Map) look(t *table, q *Query) (verdict.Line, bool) {
 	l := verdict.Line{Name: "MAP_" + strings.ToUpper(m.Name), Group: "map", Text: m.Text}
 	if l.Text == "" {
-		l.Text = "an entry of the map " + m.Name
+		l.Text = "It is an entry of the map " + m.Name + "."
 	}
 	hit, work := false, 0
 	for _, of := range m.Of {
