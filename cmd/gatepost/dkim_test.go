@@ -200,7 +200,7 @@ func TestWhy(t *testing.T) {
 			"gatepost: hint: gatepost config check looks at every key\n", 0},
 		"4OTHER": {"", "gatepost: error: the filter did not see this message\n" +
 			"gatepost: hint: smtpd_milters or non_smtpd_milters in Postfix's main.cf leaves it out; gatepost explain 4OTHER has the rest\n", 1},
-		"4NOTHING": {"", "gatepost: error: the journal has nothing of 4NOTHING\n", 1},
+		"4NOTHING": {"", "gatepost: error: the journal has nothing of 4NOTHING\ngatepost: hint: the queue id stands in Postfix's log; the journal keeps journal.days\n", 1},
 	} {
 		if got := m.run(t, "dkim", "why", id); got != want {
 			t.Errorf("why %s: %+v, want %+v", id, got, want)

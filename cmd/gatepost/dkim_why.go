@@ -100,7 +100,7 @@ func newDKIMWhy(a *app) *cobra.Command {
 		defer done()
 		story, err := c.Story(cmd.Context(), args[0])
 		if errors.Is(err, journal.ErrNotFound) {
-			return fmt.Errorf("the journal has nothing of %s", args[0])
+			return hint(fmt.Errorf("the journal has nothing of %s", args[0]), "the queue id stands in Postfix's log; the journal keeps journal.days")
 		}
 		if err != nil {
 			return err
