@@ -265,7 +265,7 @@ func edits(cfg *Config, f facts, d decision) ([]edit, error) {
 			es = append(es, edit{Op: respInsertHeader, Index: 1, Name: h.Name, Value: h.Value})
 		}
 		if f.Scan != nil {
-			fields, err := spamFields(cfg, *f.Scan, d.Verdict)
+			fields, err := spamFields(*f.Scan, d.Verdict)
 			if err != nil {
 				return nil, err
 			}
@@ -312,7 +312,7 @@ const (
 
 // spamFields returns the fields that mail clients and Sieve scripts know from
 // rspamd and SpamAssassin.
-func spamFields(cfg *Config, r scan.Result, v verdict.Verdict) ([]header.Field, error) {
+func spamFields(r scan.Result, v verdict.Verdict) ([]header.Field, error) {
 	spam := v >= verdict.Mark
 	flag, yes := "NO", "No"
 	if spam {
@@ -345,8 +345,8 @@ func spamFields(cfg *Config, r scan.Result, v verdict.Verdict) ([]header.Field, 
 	}
 	add("X-Spam-Flag", flag)
 	add("X-Spam-Score", fmt.Sprintf("%.2f", r.Score))
-	add("X-Spam-Status", fmt.Sprintf("%s, score=%.2f required=%.2f tests=[%s]", yes, r.Score, cfg.Scan.Mark, strings.Join(tests, ", ")))
-	head := fmt.Sprintf("default: False [%.2f / %.2f]", r.Score, cfg.Scan.Reject)
+	add("X-Spam-Status", fmt.Sprintf("%s, score=%.2f required=%.2f tests=[%s]", yes, r.Score, r.Thresholds.Mark, strings.Join(tests, ", ")))
+	head := fmt.Sprintf("default: False [%.2f / %.2f]", r.Score, r.Thresholds.Reject)
 	if len(result) > 0 {
 		head += ";"
 	}

@@ -166,6 +166,7 @@ func TestSpamFields(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := seen{give: tc.give}
+			s.give.Thresholds = scan.Thresholds{Reject: 15, Mark: 6}
 			ln := serve(t, testConfig(), Deps{Scan: s.scan}, quiet(), scan.Inbound)
 			changes, final := ln.dial(t).hello().transfer(plain())
 			if final.Code != 'a' {
@@ -187,8 +188,7 @@ func TestSpamFieldsFit(t *testing.T) {
 	for range 500 {
 		r.Lines = append(r.Lines, verdict.Line{Name: strings.Repeat("(", 600), Options: slices.Repeat([]string{strings.Repeat("\xff", 5000)}, 50)})
 	}
-	cfg := testConfig()
-	if _, err := spamFields(&cfg, r, verdict.Mark); err != nil {
+	if _, err := spamFields(r, verdict.Mark); err != nil {
 		t.Error(err)
 	}
 }

@@ -50,6 +50,7 @@
 // time, is Config.DefaultAction for outbound mail and DUNNO for inbound mail. The state store never fails a request: what it
 // cannot count lets the mail pass.
 //
-// The rules have a small fixed set of conditions on purpose; internationalised
-// domains are compared as Postfix sends them, not converted.
+// The conditions of rules are those of package rule. Over quota is not looked at:
+// accounts do not know what a mailbox holds. Internationalised domains are
+// compared as Postfix sends them, not converted.
 package policyd

@@ -213,13 +213,24 @@ func aliasOf(args []string) (account.Alias, error) {
 		return al, &misuse{fmt.Errorf("%q is not an address such as info@example.org, nor @example.org", args[0])}
 	}
 	for _, s := range args[1:] {
-		to, err := address(s)
+		to, err := aliasTarget(al, s)
 		if err != nil {
 			return al, err
 		}
 		al.To = append(al.To, to)
 	}
 	return al, nil
+}
+
+// aliasTarget reads one target of al. That of a whole domain may be another.
+func aliasTarget(al account.Alias, s string) (to mailaddr.Address, err error) {
+	if al.Addr.LocalPart != "" || !strings.HasPrefix(s, "@") {
+		return address(s)
+	}
+	if err := to.UnmarshalText([]byte(s)); err != nil || to.Domain == "" {
+		return to, &misuse{fmt.Errorf("%q is not a domain such as @example.org", s)}
+	}
+	return to, nil
 }
 
 func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.Command {

@@ -62,6 +62,7 @@ looked at: whether they are there, whose they are, and whether the signing keys
 can be used. Warnings do not fail the check.`,
 		Example: "  gatepost config check --config ./gatepost.yaml", Args: cobra.NoArgs}
 	asJSON := jsonFlag(cmd)
+	live := cmd.Flags().Bool("live", false, "ask the running Gatepost, too, what its mail shows")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var found findings
 		cfg := Default()
@@ -71,6 +72,9 @@ can be used. Warnings do not fail the check.`,
 			}
 		} else {
 			found.look(cfg)
+			if *live {
+				found.live(cmd.Context(), cfg)
+			}
 		}
 		if *asJSON {
 			found.Faults, found.Warnings = list(found.Faults), list(found.Warnings)

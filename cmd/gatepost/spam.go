@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logg
 	if j.lists, err = lists.New(cfg.DNSLists, s.dns, s.metrics, log); err != nil {
 		return nil, err
 	}
+	s.listed.lists.Store(j.lists)
 	if j.maps, err = maps.New(cfg.Maps, s.metrics, log); err != nil {
 		return nil, err
 	}
@@ -150,6 +152,27 @@ func newReleaser(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.L
 	}, cfg.Hostname, cfg.RecipientDelimiter, log)
 }
 
+// clientLists tells the greylist which clients are on DNS lists. Before there are
+// any, nobody is.
+type clientLists struct{ lists atomic.Pointer[lists.Lists] }
+
+// listedFrom is the score from which on a line makes a client suspicious.
+const listedFrom = 2
+
+// Listed reports whether a list has the client.
+func (c *clientLists) Listed(ctx context.Context, client netip.Addr) bool {
+	l := c.lists.Load()
+	if l == nil {
+		return false
+	}
+	for _, line := range l.Ask(ctx, lists.Query{Client: client}) {
+		if line.Score >= listedFrom {
+			return true
+		}
+	}
+	return false
+}
+
 // measureJudge adds what the filter counts itself to the metrics.
 func (s *stores) measureJudge(j *judge) {
 	count := func(name, help string, f func() uint64) {
@@ -158,6 +181,9 @@ func (s *stores) measureJudge(j *judge) {
 	count("gatepost_list_questions_total", "Questions to DNS lists.", func() uint64 { n, _, _ := j.lists.Totals(); return n })
 	count("gatepost_list_listings_total", "Listings that DNS lists answered with.", func() uint64 { _, n, _ := j.lists.Totals(); return n })
 	count("gatepost_list_unanswered_total", "Questions that DNS lists did not answer.", func() uint64 { _, _, n := j.lists.Totals(); return n })
+	count("gatepost_greylist_deferred_total", "Questions that were answered with: come back later.", func() uint64 { return s.greylist.Stats().Deferred })
+	count("gatepost_greylist_passed_total", "Strangers who came back and were let in.", func() uint64 { return s.greylist.Stats().Passed })
+	count("gatepost_greylist_faults_total", "Mail that did not wait because the state did not answer.", func() uint64 { return s.greylist.Stats().Faults })
 	s.metrics.Gauge("gatepost_quarantine_entries", "Messages in quarantine.",
 		func() float64 { return float64(s.quarantine.Stats().Entries) })
 	s.metrics.Gauge("gatepost_quarantine_bytes", "What the messages in quarantine take on the disk.",

@@ -48,6 +48,7 @@ type stores struct {
 
 	memory   *known.Memory
 	greylist *greylist.Greylist
+	listed   clientLists
 	// uncounted tells of mail that no limit saw; nil where no daemon runs.
 	uncounted func() []limit.Uncounted
 
@@ -116,6 +117,7 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 		State: s.state, Correspondence: s.memory,
 		Authenticator: policyd.NewOrganizations(s.dns),
 		Mailboxes:     policyd.NewMailboxes(s.accounts, cfg.RecipientDelimiter),
+		Listed:        &s.listed,
 	}, log); err != nil {
 		return err
 	}
