@@ -1,7 +1,7 @@
 #!/bin/sh
-# deps.sh demo|test: installs what `make demo` or `make test` needs on Debian 12
-# and is not there yet, and says what. DEPS=no only prints the apt line, which
-# any user may ask for.
+# deps.sh demo|test|eval-compare: installs what `make demo`, `make test` or
+# `make eval-compare` needs on Debian 12 and is not there yet, and says what.
+# DEPS=no only prints the apt line, which any user may ask for.
 #
 # No service starts: a policy-rc.d of ours stands in the way while apt works,
 # and one that was there before is put back as it was.
@@ -19,7 +19,8 @@ case $target in
 demo) ;;
 # The race detector needs a C compiler; units and the howto need systemd's tools.
 test) wanted="$wanted gcc libc6-dev systemd opendkim" ;;
-*) echo "usage: deps.sh demo|test" >&2; exit 2 ;;
+eval-compare) wanted='bogofilter spamassassin' ;;
+*) echo "usage: deps.sh demo|test|eval-compare" >&2; exit 2 ;;
 esac
 
 command -v dpkg-query >/dev/null || {
@@ -58,7 +59,7 @@ printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
 export DEBIAN_FRONTEND=noninteractive
-if ! installed postfix; then
+if [ "$target" != eval-compare ] && ! installed postfix; then
 	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 fi
 say "installing$missing"

@@ -67,3 +67,16 @@ func missed(all []scored, lost float64) float64 {
 	}
 	return 100 * float64(n) / float64(spam)
 }
+
+// Rank measures scores that came from elsewhere, a message each: of the result
+// the counts, OneMinusAUC and Missed are set.
+func Rank(spam []bool, score []float64) *Result {
+	r := newResult()
+	for i, s := range spam {
+		r.scores = append(r.scores, scored{s, score[i]})
+		r.Spam += number(s)
+		r.Ham += number(!s)
+	}
+	r.rank()
+	return r
+}

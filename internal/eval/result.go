@@ -118,11 +118,7 @@ var stretches = []int{50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_00
 
 // finish works out the figures.
 func (r *Result) finish(used time.Duration) {
-	r.Messages = len(r.scores)
-	r.OneMinusAUC = lossesAUC(r.scores)
-	for i, l := range Losses {
-		r.Missed[i] = missed(r.scores, l)
-	}
+	r.rank()
 	if used > 0 {
 		r.PerCPUSecond = float64(r.Messages) / used.Seconds()
 	}
@@ -143,6 +139,15 @@ func (r *Result) finish(used time.Duration) {
 		if h := r.hits[name]; h != nil {
 			r.Hits = append(r.Hits, *h)
 		}
+	}
+}
+
+// rank works out what the scores alone tell.
+func (r *Result) rank() {
+	r.Messages = len(r.scores)
+	r.OneMinusAUC = lossesAUC(r.scores)
+	for i, l := range Losses {
+		r.Missed[i] = missed(r.scores, l)
 	}
 }
 
