@@ -80,18 +80,41 @@ func query(k key, edns, recurse, ad bool) *dns.Msg {
 	return m
 }
 
-// exchange is one question and its answer on the wire. Datagrams that do not
-// answer q are passed over: else whoever can send one could make us fail.
+// exchange is one question and its answer on the wire, over a connection of its
+// own.
 func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
+	conn, err := dial(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return talk(ctx, network, conn, q)
+}
+
+func dial(ctx context.Context, network, server string) (*dns.Conn, error) {
 	client := dns.Client{Net: network, UDPSize: udpSize}
 	conn, err := client.DialContext(ctx, server)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
 	conn.UDPSize = udpSize
+	return conn, nil
+}
+
+// talk puts q and reads its answer. Datagrams that do not answer q are passed
+// over: else whoever can send one could make us fail. After an error conn is of
+// no use.
+func talk(ctx context.Context, network string, conn *dns.Conn, q *dns.Msg) (*dns.Msg, error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
+	m, err := answerOn(ctx, network, conn, q)
+	if !stop() && err == nil {
+		// The deadline of conn is over, or will be at any moment.
+		return nil, ctx.Err()
+	}
+	return m, err
+}
+
+func answerOn(ctx context.Context, network string, conn *dns.Conn, q *dns.Msg) (*dns.Msg, error) {
 	if err := conn.WriteMsg(q); err != nil {
 		return nil, wireErr(ctx, err)
 	}

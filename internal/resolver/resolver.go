@@ -23,7 +23,7 @@ type Resolver struct {
 	slots   chan struct{} // one for each query under way
 	// authPort is where authoritative servers answer, 53 outside of tests.
 	authPort uint16
-	// exchange is the function of that name outside of tests.
+	// exchange is sockets.exchange outside of tests.
 	exchange func(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error)
 
 	mu      sync.Mutex // guards flights and the waiters in them
@@ -56,7 +56,7 @@ func New(cfg Config, log *slog.Logger) (*Resolver, error) {
 		cache:    newCache(int64(cfg.CacheSize)),
 		slots:    make(chan struct{}, cfg.MaxQueries),
 		authPort: 53,
-		exchange: exchange,
+		exchange: (&sockets{idle: map[string][]*dns.Conn{}}).exchange,
 		flights:  make(map[key]*flight),
 	}, nil
 }
