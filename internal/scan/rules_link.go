@@ -126,11 +126,25 @@ func oddLink(odd link.Odd) func(*facts) outcome {
 	}
 }
 
+// leadsTo returns what kind of place u leads to. Several rules ask it of each
+// link.
+func (f *facts) leadsTo(u *link.URL) link.Service {
+	s, ok := f.lazyPlaces[u]
+	if !ok {
+		if f.lazyPlaces == nil {
+			f.lazyPlaces = make(map[*link.URL]link.Service, len(f.text.Links))
+		}
+		s = u.Service()
+		f.lazyPlaces[u] = s
+	}
+	return s
+}
+
 // service returns a rule that hits where a link leads to such a place, unless
 // it is the author's own.
 func service(s link.Service) func(*facts) outcome {
 	return func(f *facts) outcome {
-		return f.firstLink(func(u *link.URL) bool { return u.Service() == s && !f.authorOf(u.Host) })
+		return f.firstLink(func(u *link.URL) bool { return f.leadsTo(u) == s && !f.authorOf(u.Host) })
 	}
 }
 
@@ -215,7 +229,7 @@ func shortener(f *facts) outcome {
 // storage: programs and logs are stored there as well, pages hardly.
 func storage(f *facts) outcome {
 	return f.firstLink(func(u *link.URL) bool {
-		if u.Service() != link.Storage {
+		if f.leadsTo(u) != link.Storage {
 			return false
 		}
 		path, query, _ := strings.Cut(u.Path, "?")

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/link"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/message"
@@ -163,6 +164,8 @@ type facts struct {
 	now  time.Time
 	// lazyHead is filled by head.
 	lazyHead *headFacts
+	// lazyPlaces is filled by leadsTo.
+	lazyPlaces map[*link.URL]link.Service
 }
 
 func newFacts(m Message, now time.Time) *facts {
