@@ -37,6 +37,9 @@ type Config struct {
 	MailRoot string `yaml:"-"`
 	MailUID  int    `yaml:"-"`
 	MailGID  int    `yaml:"-"`
+	// HeldSubmits lets an account log in to send whose sending is held, because
+	// the policy server sees to its mail.
+	HeldSubmits bool `yaml:"-"`
 }
 
 // Default returns the settings of an empty configuration.

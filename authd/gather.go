@@ -83,7 +83,7 @@ func (s *Server) quick(ctx context.Context, l *login) (f facts, done bool) {
 	}
 	l.user, l.known = user, true
 	l.key = s.cache.key(f.user, user.Password, l.cred.password)
-	f.held, f.disabled = user.Held, user.Disabled
+	f.held, f.disabled = s.refusesHeld(user), user.Disabled
 	f.match = s.cache.has(l.key, time.Now())
 	return f, f.match
 }
@@ -131,9 +131,13 @@ func (s *Server) again(ctx context.Context, l *login, f *facts) {
 		f.fault = true
 	default:
 		f.match = user.ID == l.user.ID && user.Password.Equal(l.user.Password)
-		f.held, f.disabled = user.Held, user.Disabled
+		f.held, f.disabled = s.refusesHeld(user), user.Disabled
 	}
 }
+
+// refusesHeld reports whether the account may not log in to send. Where it may,
+// the policy server holds its mail.
+func (s *Server) refusesHeld(u account.User) bool { return u.Held && !s.cfg.Load().HeldSubmits }
 
 // banned asks the guard.
 func (s *Server) banned(ctx context.Context, l *login, f *facts) bool {
@@ -169,6 +173,9 @@ func (s *Server) settle(ctx context.Context, l *login, f facts) outcome {
 		}
 	case o.verdict == verdictOK:
 		s.guard.Success(ctx, l.auth.addr, f.user)
+		if s.loggedIn != nil {
+			s.loggedIn(l.user.Addr.String(), l.auth.addr)
+		}
 	}
 	s.tell(ctx, l, o)
 	return o

@@ -60,6 +60,9 @@ type Deps struct {
 	// Passwords is optional: without it New makes a pool with
 	// Config.HashMemory.
 	Passwords hasher
+	// LoggedIn is optional: it is told of each login that was right, and does not
+	// block.
+	LoggedIn func(user string, client netip.Addr)
 	// PeerCred is optional: without it the kernel is asked (SO_PEERCRED).
 	PeerCred func(net.Conn) (listen.Cred, error)
 }
@@ -82,7 +85,8 @@ type Server struct {
 
 	mu sync.Mutex
 	// byPID has the open login connections by their CPID. Guarded by mu.
-	byPID map[uint32]*session
+	byPID    map[uint32]*session
+	loggedIn func(user string, client netip.Addr) // nil: nobody
 }
 
 // sampled is how many accounts New looks at to learn what hashes are usual.
@@ -96,7 +100,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("authd: %w", err)
 	}
 	s := &Server{
-		accounts: deps.Accounts, passwords: deps.Passwords, guard: deps.Guard, journal: deps.Journal,
+		accounts: deps.Accounts, passwords: deps.Passwords, guard: deps.Guard, journal: deps.Journal, loggedIn: deps.LoggedIn,
 		meter: deps.Meter, peerCred: deps.PeerCred, log: log, cache: newCache(),
 		spid: uint32(os.Getpid()), byPID: make(map[uint32]*session),
 	}

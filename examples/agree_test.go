@@ -283,9 +283,14 @@ func TestHowtoAgrees(t *testing.T) {
 // TestOtherPagesAgree: so is what the pages about mail to others set.
 func TestOtherPagesAgree(t *testing.T) {
 	here := files(t)
+	const own = "master 127.0.0.1:10587 "
 	for page, want := range map[string][]string{
 		"forwarding.md":   {"main recipient_canonical_maps", "main recipient_canonical_classes"},
 		"outgoing-tls.md": {"main smtp_tls_policy_maps", "main smtp_tls_security_level"},
+		"stolen-account.md": {
+			"main internal_mail_filter_classes", own + "=", own + "syslog_name", own + "smtpd_tls_security_level", own + "smtpd_tls_auth_only",
+			own + "smtpd_sasl_auth_enable", own + "smtpd_milters", own + "smtpd_relay_restrictions", own + "smtpd_data_restrictions",
+		},
 	} {
 		set := settings{}
 		set.commands(text(t, "../docs/howto/"+page))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatepost/gatepost/internal/dsn"
 	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -97,6 +98,11 @@ type facts struct {
 
 	Forged, Private []fieldRef
 	MessageID       string
+	// Author is the one mailbox in the header From, null for none or several.
+	Author mailaddr.Address
+	// Report is a notification about mail that failed, where IsReport.
+	Report   dsn.Report
+	IsReport bool
 
 	// NoQuarantine is why the message cannot be put into quarantine, "" when it
 	// can.
@@ -206,7 +212,7 @@ func fieldValues(raw *rawmsg.Message, name string) [][]byte {
 
 // signable returns why a message with the author from is not signed, "" when
 // it may be. The rights of a login are asked besides.
-func signable(cfg *Config, o origin, nullSender bool, from mailaddr.Address) string {
+func signable(cfg *Config, o origin, from mailaddr.Address) string {
 	switch {
 	case o.Direction == scan.Outbound && o.User != "":
 		return ""
@@ -214,8 +220,6 @@ func signable(cfg *Config, o origin, nullSender bool, from mailaddr.Address) str
 		if !containsFold(o.Domains, from.Domain) {
 			return "the network may not send for the domain of the header From"
 		}
-	case o.Direction == scan.Own && !nullSender:
-		return "a redirected message"
 	case !containsFold(cfg.LocalSenders, from.Domain):
 		return "the domain of the header From is not one of local_senders"
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,7 @@ func (s *session) finish(start time.Time) answer {
 		s.tell(f, d, a, start)
 		s.remember(f, d)
 		s.ended()
+		s.sent(f, d)
 	}()
 	return a
 }
@@ -81,6 +83,47 @@ func (s *session) ended() {
 		return
 	}
 	s.srv.deps.Ended(s.ctx, s.g.macros.value("i"), s.listener == scan.Outbound || s.msg.origin.User != "", s.msg.arrived)
+}
+
+// Submitted is a message that a user submitted.
+type Submitted struct {
+	User, MessageID, QueueID string
+	// MailFrom is null for "<>"; From is the author in the header, null when there
+	// is none or more than one.
+	MailFrom, From mailaddr.Address
+	RcptTo         []mailaddr.Address
+	Client         netip.Addr
+	// Scanned says that it was scored, Marked that mail from strangers with that
+	// score would be marked.
+	Scanned, Marked bool
+}
+
+// Bounced is a notification that a message could not be delivered (RFC 3464).
+type Bounced struct {
+	// Local says that the Postfix here wrote it, or a program that may pretend so.
+	Local bool
+	// MessageID is the failed message's, QueueID its id at the Postfix here, ""
+	// where the notification does not say.
+	MessageID, QueueID string
+	RcptTo             []mailaddr.Address
+}
+
+// sent tells whoever watches what users send.
+func (s *session) sent(f facts, d decision) {
+	deps := &s.srv.deps
+	switch {
+	case s.msg == nil:
+	case s.listener == scan.Outbound && f.Origin.User != "" && deps.Submitted != nil:
+		deps.Submitted(Submitted{
+			User: f.Origin.User, MessageID: f.MessageID, QueueID: s.g.macros.value("i"),
+			MailFrom: s.msg.sender(), From: f.Author, RcptTo: s.msg.recipients(), Client: s.connect.Addr,
+			Scanned: f.Scan != nil, Marked: f.Scan != nil && s.msg.cfg.Scan.Mark > 0 && f.Scan.Score >= s.msg.cfg.Scan.Mark,
+		})
+	case f.IsReport && d.Reply.IsZero() && deps.Bounced != nil:
+		deps.Bounced(Bounced{
+			Local: s.listener == scan.Local, MessageID: f.Report.MessageID, QueueID: f.Report.QueueID, RcptTo: f.Report.Failed,
+		})
+	}
 }
 
 // plan returns the changes that go with d, as far as the MTA takes them, or

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/dsn"
 	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
@@ -77,6 +78,13 @@ type Deps struct {
 	MaySend func(ctx context.Context, user, as mailaddr.Address) (bool, error)
 	// Forward passes mail on under a sender of ours; nil is off.
 	Forward *Forwarding
+	// Submitted is told of every message that a user submits, whatever becomes of
+	// it, Bounced of every notification about one that failed. They do not block.
+	Submitted func(Submitted)
+	Bounced   func(Bounced)
+	// Wrote says whether our spool wrote the message with that Message-ID: on
+	// milter-outgoing nothing else is signed. Nil knows of none.
+	Wrote func(messageID string) bool
 	// Ended is told of every message of smtpd at its end: outbound, and when its
 	// transaction began. It does not block. Nil is nobody.
 	Ended    func(ctx context.Context, queueID string, outbound bool, began time.Time)
@@ -105,6 +113,10 @@ func (s *session) gather(ctx context.Context) facts {
 	}
 	raw := rawmsg.Scan(head, rawmsg.Default())
 	f.MessageID, _ = raw.First("Message-ID")
+	f.Author, _ = author(raw, m.headerEnd)
+	if f.NullSender && (f.Origin.Direction == scan.Inbound || f.Origin.Direction == scan.Local) {
+		f.Report, f.IsReport = dsn.Parse(raw)
+	}
 	var seal keys.Key
 	if f.Origin.Direction == scan.Inbound {
 		seal, f.Unsealed = s.sealKey(ctx)
@@ -212,8 +224,10 @@ func (s *session) sign(ctx context.Context, raw *rawmsg.Message, f *facts) {
 		return
 	}
 	from, why := author(raw, m.headerEnd)
-	if why == "" {
-		why = signable(m.cfg, f.Origin, f.NullSender, from)
+	if why == "" && f.Origin.Direction == scan.Own && (d.Wrote == nil || !d.Wrote(f.MessageID)) {
+		why = "a message that Gatepost did not write"
+	} else if why == "" && f.Origin.Direction != scan.Own {
+		why = signable(m.cfg, f.Origin, from)
 	}
 	if why != "" {
 		f.Unsigned = why

@@ -187,8 +187,12 @@ func TestUnsignedHasOneReason(t *testing.T) {
 		{"local", scan.Local, func(m *mail) { m.User = "" }, nil, "", "a"},
 		{"local, foreign domain", scan.Local, func(m *mail) { m.User = ""; from("From: x@elsewhere.example")(m) }, nil,
 			"the domain of the header From is not one of local_senders", "a"},
-		{"own", scan.Own, func(m *mail) { m.User, m.From = "", "<>" }, nil, "", "a"},
-		{"own, redirected", scan.Own, func(m *mail) { m.User = "" }, nil, "a redirected message", "a"},
+		{"own", scan.Own, func(m *mail) {
+			m.User, m.From = "", "<>"
+			m.Header = append([]string{"Message-ID: <notice@example.org>"}, m.Header...)
+		}, nil, "", "a"},
+		{"own, not null", scan.Own, func(m *mail) { m.User = ""; m.Header = append([]string{"Message-ID: <notice@example.org>"}, m.Header...) }, nil, "", "a"},
+		{"own, redirected", scan.Own, func(m *mail) { m.User = "" }, nil, "a message that Gatepost did not write", "a"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			sg, j := newSigning(t), &records{}
@@ -196,7 +200,8 @@ func TestUnsignedHasOneReason(t *testing.T) {
 			cfg := testConfig()
 			cfg.LocalSenders = []string{"example.org"}
 			cfg.SubmissionNetworks = []SubmissionNetwork{{Networks: []netaddr.Prefix{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}, Domains: []string{"Example.ORG"}}}
-			ln := serve(t, cfg, Deps{Keys: sg, Sign: sg.sign, MaySend: aliceOnly, Journal: j}, quiet(), tc.listener)
+			ln := serve(t, cfg, Deps{Keys: sg, Sign: sg.sign, MaySend: aliceOnly, Journal: j,
+				Wrote: func(id string) bool { return id == "<notice@example.org>" }}, quiet(), tc.listener)
 			msg := outbound()
 			tc.change(&msg)
 			changes, final := ln.dial(t).hello().transfer(msg)

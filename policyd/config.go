@@ -22,6 +22,9 @@ type Config struct {
 	// RejectNullSender refuses the null sender from logged-in users: it is how
 	// stolen accounts hide. Some mail programs send read receipts with it.
 	RejectNullSender unit.Mode `yaml:"reject_null_sender"`
+	// Held is what becomes of mail of an account whose sending is held: defer,
+	// reject, or hold, Postfix's queue of that name.
+	Held HeldMail `yaml:"held"`
 	// RejectUnauthenticatedLocalSender refuses a sender of a domain of ours from a
 	// client that did not log in.
 	RejectUnauthenticatedLocalSender unit.Mode `yaml:"reject_unauthenticated_local_sender"`
@@ -95,6 +98,7 @@ func Default() Config {
 	return Config{
 		RejectSenderLoginMismatch: unit.Enforce,
 		RejectNullSender:          unit.Enforce,
+		Held: HeldDefer,
 		Limits: []limit.Limit{
 			{Name: "outgoing", By: limit.ByUser, Rate: limit.Per(200, time.Hour), Mode: unit.Enforce},
 		},
@@ -181,10 +185,11 @@ func (c Config) ActiveLimits() []limit.Limit {
 
 // policy builds what Decide needs, and reports what of it is wrong.
 func (c Config) policy() (Policy, error) {
-	p := Policy{rules: map[State][]rule{}}
+	p := Policy{rules: map[State][]rule{}, held: c.Held}
 	errs := []error{
 		validMode("reject_sender_login_mismatch", c.RejectSenderLoginMismatch),
 		validMode("reject_null_sender", c.RejectNullSender),
+		c.Held.validate(),
 		c.validateGroups(),
 		config.Under("limits", limit.ValidateAll(c.Limits)),
 		c.buildRules(&p),

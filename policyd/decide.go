@@ -17,6 +17,7 @@ type Policy struct {
 	rules     map[State][]rule
 	wants     wants  // what the rules look at
 	late      Action // to outbound mail that can not be judged
+	held      HeldMail
 	profiles  map[string]*profile
 	other     *profile // of a policy_context without one
 }
@@ -181,7 +182,7 @@ func decideOutbound(v *Verdict, p *Policy, pr *profile, req *Request, f *Facts) 
 		return
 	}
 	if f.Held {
-		v.set(unit.Enforce, ruleHeld, refusal(554, "7.1", "sending is held for user "+shown(f.User)+"; the administrator of this server can release it"))
+		decideHeld(v, p.held, req, f)
 		return
 	}
 	if f.Disabled {

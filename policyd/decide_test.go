@@ -131,8 +131,25 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "held", req: outbound(StateRcpt, own), facts: with(good, func(f *Facts) { f.Held = true }),
-			want: "554 5.7.1 sending is held for user alice@example.org; the administrator of this server can release it",
-			rule: "account_held", word: "reject",
+			want: "451 4.7.1 sending is held for user alice@example.org; the administrator of this server can release it",
+			rule: "account_held", word: "defer",
+		},
+		{
+			name: "held, to be refused", req: outbound(StateRcpt, own), facts: with(good, func(f *Facts) { f.Held = true }),
+			change: func(c *Config) { c.Held = HeldReject },
+			want:   "554 5.7.1 sending is held for user alice@example.org; the administrator of this server can release it",
+			rule:   "account_held", word: "reject",
+		},
+		{
+			name: "held, recipients of mail for the hold queue pass", req: outbound(StateRcpt, own), facts: with(good, func(f *Facts) { f.Held = true }),
+			change: func(c *Config) { c.Held = HeldHold },
+			want:   "DUNNO", word: "dunno",
+		},
+		{
+			name: "held, mail for the hold queue", req: outbound(StateData, own), facts: with(good, func(f *Facts) { f.Held = true }),
+			change: func(c *Config) { c.Held = HeldHold },
+			want:   "HOLD sending of the account is held",
+			rule:   "account_held", word: "hold",
 		},
 		{
 			name: "disabled", req: outbound(StateRcpt, own), facts: with(good, func(f *Facts) { f.Disabled = true }),
@@ -141,8 +158,8 @@ func TestDecide(t *testing.T) {
 		{
 			name: "held, all checks off", req: outbound(StateData, own), facts: with(good, func(f *Facts) { f.Held = true }),
 			change: func(c *Config) { c.RejectNullSender, c.RejectSenderLoginMismatch = unit.Off, unit.Off },
-			want:   "554 5.7.1 sending is held for user alice@example.org; the administrator of this server can release it",
-			rule:   "account_held", word: "reject",
+			want:   "451 4.7.1 sending is held for user alice@example.org; the administrator of this server can release it",
+			rule:   "account_held", word: "defer",
 		},
 		{
 			name: "accounts away", req: outbound(StateRcpt, own), facts: Facts{AccountsAway: true, User: own},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type gatherer struct {
 	greylist greylister // nil: none
 	admitter admitter
 	notice   func(context.Context, limit.Event)
+	refused  func(user string, client netip.Addr) // nil: nobody
 	log      *slog.Logger
 }
 
@@ -82,7 +84,18 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 		}
 	}
 	count.settle(ctx, &v)
+	g.tellRefused(req, f, v)
 	return v
+}
+
+// tellRefused tells of a recipient that a user may not write to: who guesses
+// addresses has many of them.
+func (g *gatherer) tellRefused(req *Request, f *Facts, v Verdict) {
+	if g.refused == nil || req.ProtocolState != StateRcpt || req.SASL.Username == "" || v.Word() != "reject" ||
+		v.Rule == ruleHeld || v.Rule == ruleDisabled || strings.HasPrefix(v.Rule, "limit ") {
+		return
+	}
+	g.refused(f.User, req.Client.Addr)
 }
 
 // account finds the facts about the login and the sender.

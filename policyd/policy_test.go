@@ -264,7 +264,7 @@ func TestHeldFromTheNextMailOn(t *testing.T) {
 	r := newRig(t, nil)
 	c := r.smtpd(t)
 	r.accounts.setHeld("alice@example.org", true)
-	if got := c.ask(outbound(StateRcpt, "alice@example.org")); !strings.HasPrefix(got, "554 5.7.1 sending is held") {
+	if got := c.ask(outbound(StateRcpt, "alice@example.org")); !strings.HasPrefix(got, "451 4.7.1 sending is held") {
 		t.Errorf("held account got %q", got)
 	}
 	r.accounts.setHeld("alice@example.org", false)

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,9 @@ type Deps struct {
 	// Notice is called when a limit refuses somebody for the first time in its
 	// window. It must not block.
 	Notice func(context.Context, limit.Event)
+	// Refused is told of each recipient of a logged-in user that is refused for
+	// good, limits and held accounts aside. It must not block.
+	Refused func(user string, client netip.Addr)
 }
 
 // snapshot is one version of the configuration. A request uses one only.
@@ -103,6 +107,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		hash:    hasher{maphash.MakeSeed()},
 	}
 	s.gather.notice = s.notice(deps.Notice)
+	s.gather.refused = deps.Refused
 	s.seen.started = time.Now()
 	s.maps = deps.Maps
 	s.now.Store(snap)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/internal/abuse"
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
@@ -18,6 +19,8 @@ import (
 	"github.com/gatepost/gatepost/internal/lists/maps"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/notice"
+	"github.com/gatepost/gatepost/internal/outgoing"
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
@@ -70,6 +73,11 @@ type Config struct {
 	Guard      guard.Config      `yaml:"guard"`
 	Authd      authd.Config      `yaml:"authd"`
 	Lmtpd      lmtpd.Config      `yaml:"lmtpd"`
+	Outgoing   outgoing.Config   `yaml:"outgoing"`
+	Notices    notice.Config     `yaml:"notices"`
+	Abuse      abuse.Config      `yaml:"abuse"`
+	// QueueHelper is the socket of gatepost-queue.service; empty: none.
+	QueueHelper string `yaml:"queue_helper"`
 }
 
 // logConfig says what is logged, on stderr.
@@ -135,6 +143,9 @@ func Default() Config {
 		Guard:              guard.Default(),
 		Authd:              authd.Default(),
 		Lmtpd:              lmtpd.Default(),
+		Outgoing:           outgoing.Default(),
+		Notices:            notice.Default(),
+		Abuse:              abuse.Default(),
 	}
 }
 
@@ -159,6 +170,9 @@ func (c *Config) Validate() error {
 		config.Under("guard", c.Guard.Validate()),
 		config.Under("authd", c.Authd.Validate()),
 		config.Under("lmtpd", c.Lmtpd.Validate()),
+		config.Under("outgoing", c.Outgoing.Validate()),
+		config.Under("notices", c.Notices.Validate()),
+		config.Under("abuse", c.Abuse.Validate()),
 	}
 	return errors.Join(errs...)
 }
@@ -180,7 +194,9 @@ func (c *Config) handDown() {
 	c.Policyd.RecipientDelimiter = c.RecipientDelimiter
 	c.Policyd.Hostname = c.Hostname
 	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
+	c.Authd.HeldSubmits = c.Policyd.Held != policyd.HeldReject
 	c.Lmtpd.Hostname = c.Hostname
+	c.Outgoing.Hostname, c.Notices.Hostname = c.Hostname, c.Hostname
 	c.Lmtpd.MailRoot = c.MailRoot
 	c.Lmtpd.RecipientDelimiter = c.RecipientDelimiter
 	c.Lmtpd.SpoolDirectory = spool
@@ -201,6 +217,9 @@ func (c *Config) validateRoot() error {
 			errs = append(errs, config.Invalid(s.key, "%q is not a clean absolute path below /", s.dir))
 		}
 	}
+	if d := c.QueueHelper; d != "" && (!filepath.IsAbs(d) || filepath.Clean(d) != d) {
+		errs = append(errs, config.Invalid("queue_helper", "%q is not a clean absolute path", d))
+	}
 	if c.MailUID < 1 || c.MailUID > 1<<31-2 {
 		errs = append(errs, config.Invalid("mail_uid", "%d is not the user id of a mail user; 0 is root", c.MailUID))
 	}
@@ -214,6 +233,11 @@ func (c *Config) validateRoot() error {
 		errs = append(errs, config.Invalid("log.format", "%q is not text or json", c.Log.Format))
 	}
 	return errors.Join(errs...)
+}
+
+// senders is what is set about the mail that users send.
+func (c *Config) senders() sendersConfig {
+	return sendersConfig{c.Outgoing, c.Notices, c.Abuse, c.QueueHelper, c.Policyd.GeoFile, c.RecipientDelimiter}
 }
 
 // adminSocket is where the command line asks.

@@ -140,6 +140,7 @@ func (f *findings) look(cfg Config) {
 		maps.Check(cfg.Maps),
 		config.Under("policyd.greylist", cfg.Policyd.GreylistConfig().CheckFiles()),
 		config.Under("policyd", cfg.Policyd.CheckFiles()),
+		config.Under("notices", cfg.Notices.Check()),
 	)) {
 		f.fault(err, "")
 	}
@@ -177,7 +178,7 @@ func (f *findings) owner(dir string, uid, gid int) {
 }
 
 // dataFiles are what Gatepost keeps below the data directory.
-var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "classifier.weights", "quarantine", "quarantine/*", "dkim", "dkim/*", "dkim/*/*.pem", "dkim/*/states.json", "dkim/*/states.json.copy"}
+var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "classifier.weights", "outgoing", "outgoing/*", "quarantine", "quarantine/*", "dkim", "dkim/*", "dkim/*/*.pem", "dkim/*/states.json", "dkim/*/states.json.copy"}
 
 // files looks for a file that is not the mail user's: a restored backup, or
 // sqlite3(1) as root, leaves such, and then nothing starts. One is enough: the

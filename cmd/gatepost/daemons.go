@@ -6,16 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/internal/abuse"
 	"github.com/gatepost/gatepost/internal/access"
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/delivery"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth"
+	"github.com/gatepost/gatepost/internal/outgoing"
 	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/srs"
@@ -52,7 +55,10 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	}
 	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics,
 		Entries: access.NewCache(s.accounts), DNS: s.dns, Maps: d.judge.maps,
-		Known: s.memory, Greylist: s.greylist,
+		Known: s.memory, Greylist: s.greylist, Notice: s.senders.limitReached,
+		Refused: func(user string, client netip.Addr) {
+			s.senders.watcher.Refused(abuse.Refused{At: time.Now(), User: user, Client: client})
+		},
 		SRS: d.forward.srs, Returned: s.state, TLSPolicy: d.forward.tls,
 	}
 	if d.policyd, err = policyd.New(cfg.Policyd, policyDeps, log); err != nil {
@@ -72,6 +78,11 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 			return account.MaySend(ctx, s.accounts, user, as, delim)
 		},
 		Forward: d.forward.milter(cfg, s),
+		Wrote: func(id string) bool {
+			kind, ok := s.senders.outgoing.Wrote(id)
+			return ok && kind != outgoing.Redirect
+		},
+		Submitted: s.senders.submitted, Bounced: s.senders.bounced,
 		Ended: func(ctx context.Context, queueID string, outbound bool, began time.Time) {
 			d.policyd.Ended(ctx, policyd.Message{QueueID: queueID, Outbound: outbound, Began: began})
 		},
@@ -84,6 +95,9 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		func() float64 { return hashes.Pending().Seconds() })
 	if d.authd, err = authd.New(cfg.Authd, authd.Deps{
 		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics, Passwords: hashes,
+		LoggedIn: func(user string, client netip.Addr) {
+			s.senders.watcher.Login(abuse.Login{At: time.Now(), User: user, Client: client})
+		},
 	}, log); err != nil {
 		return nil, err
 	}
@@ -144,7 +158,7 @@ func (d *daemons) reconfigure(next Config) error {
 		return err
 	}
 	if err := errors.Join(d.judge.reconfigure(next), d.stores.greylist.Reconfigure(next.Policyd.GreylistConfig()),
-		d.forward.tls.Reconfigure(next.Policyd.TLSPolicy)); err != nil {
+		d.forward.tls.Reconfigure(next.Policyd.TLSPolicy), d.stores.senders.reconfigure(next.senders())); err != nil {
 		return err
 	}
 	d.forward.srs.Set(sender)

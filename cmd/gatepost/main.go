@@ -92,7 +92,7 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   config check|show|init   check the configuration, show it whole, print a sample
 
   domain add|list|remove|show   the domains that are ours
-  user   add|list|remove|show|password|hold|release|disable|enable|grant|revoke
+  user   add|list|remove|show|password|hold|release|signals|disable|enable|grant|revoke
   alias  add|list|remove|show|post|block|unblock|posting   addresses that lead to mailboxes
 
   dkim   new|list|dns|test|rotate|remove|import   signing keys and their DNS records
@@ -158,7 +158,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
 		newDKIM(app), newAuth(app), newBan(app), newAllow(app), newDeny(app), newPolicy(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
 		newLists(app, func(c Config) (lists.Config, maps.Config) { return c.DNSLists, c.Maps }),
-		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newVersion())
+		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newQueueHelper(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)

@@ -91,6 +91,9 @@ func optionsIn(usages string) (out []string) {
 // say of them. Of those with subcommands they are the ones with options.
 func leaves(cmd *cobra.Command) map[string]*manual {
 	out := map[string]*manual{}
+	if cmd.Hidden { // what systemd runs; gatepost(8) has it
+		return out
+	}
 	if subs := cmd.Commands(); len(subs) > 0 && cmd.Name() != "completion" {
 		for _, sub := range subs {
 			maps.Copy(out, leaves(sub))

@@ -82,6 +82,7 @@ func restartOnly(old, next Config) []string {
 		{"learn.watch", old.Learn.Watch, next.Learn.Watch},
 		{"learn.junk", old.Learn.Junk, next.Learn.Junk},
 		{"learn.trash", old.Learn.Trash, next.Learn.Trash},
+		{"queue_helper", old.QueueHelper, next.QueueHelper},
 		{"milter.max_connections", old.Milter.MaxConnections, next.Milter.MaxConnections},
 		{"authd.max_connections", old.Authd.MaxConnections, next.Authd.MaxConnections},
 		{"authd.hash_memory", old.Authd.HashMemory, next.Authd.HashMemory},

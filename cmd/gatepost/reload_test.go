@@ -293,6 +293,7 @@ func TestRestartInManual(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := Default()
+	other.QueueHelper = "/run/gatepost/queue" // its default is empty, as in Config{}
 	restart := append(restartOnly(Config{}, other), "hostname", "queue_directory", "runtime_directory",
 		"data_directory", "mail_root", "mail_uid", "mail_gid", "recipient_delimiter")
 	entry := regexp.MustCompile(`(?s)\.B ([a-z0-9_.\[\]*]+)\n(.*?)(\.TP|\.SH)`)

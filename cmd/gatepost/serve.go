@@ -145,6 +145,7 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 		})
 	}
 	r.daemons.judge.run(ctx, g, r.stores)
+	r.stores.senders.run(ctx, g)
 	g.Go(func() error { r.loop(ctx, hup); return nil })
 	g.Go(func() error { watchdog(ctx, r.daemons, log); return nil })
 	g.Go(func() error { r.stores.keys.Run(ctx, r.stores.freshDNS); return nil })

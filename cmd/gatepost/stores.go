@@ -49,6 +49,7 @@ type stores struct {
 	memory   *known.Memory
 	greylist *greylist.Greylist
 	listed   clientLists
+	senders  *senders
 	// uncounted tells of mail that no limit saw; nil where no daemon runs.
 	uncounted func() []limit.Uncounted
 
@@ -121,7 +122,10 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 	}, log); err != nil {
 		return err
 	}
-	s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log)
+	if s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log); err != nil {
+		return err
+	}
+	s.senders, err = newSenders(ctx, cfg.senders(), s, cfg.DataDirectory, log)
 	return err
 }
 
@@ -200,6 +204,8 @@ func (s *stores) backend() admin.Backend {
 		Quarantine: s.quarantine,
 		DNS:        s.freshDNS,
 		Guard:      s.guard,
+		Hold:       s.senders.keeper,
+		Signals:    s.senders.watcher,
 		Limits:     limitDesk{Limiter: s.limiter, limits: func() []limit.Limit { return *s.limits.Load() }, uncounted: s.uncounted},
 		Greylist:   s.greylist,
 		Journal:    s.journal,

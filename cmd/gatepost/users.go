@@ -20,12 +20,7 @@ import (
 func newUser(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Mailboxes and their logins", Example: "  gatepost user add alice@example.org"}
 	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a), newUserGrant(a), newUserRevoke(a),
-		newUserFlag(a, "hold", "Stop a user's outgoing mail; mail still comes in and is read", func(s account.Store, cmd *cobra.Command, u account.User) error {
-			return s.SetHeld(cmd.Context(), u.Addr, true)
-		}),
-		newUserFlag(a, "release", "Let a held user send again", func(s account.Store, cmd *cobra.Command, u account.User) error {
-			return s.SetHeld(cmd.Context(), u.Addr, false)
-		}),
+		newUserHold(a), newUserRelease(a), newUserSignals(a),
 		newUserFlag(a, "disable", "Refuse a user's logins; mail still comes in", func(s account.Store, cmd *cobra.Command, u account.User) error {
 			return s.SetDisabled(cmd.Context(), u.Addr, true)
 		}),

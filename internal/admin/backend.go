@@ -26,6 +26,8 @@ type Backend struct {
 	Limits     limitStore
 	Journal    journalStore
 	Greylist   greylistStore
+	Hold       holder
+	Signals    signalReader
 	Learn      learnStore
 	Quarantine quarantineStore
 	// Rules, Lists, Maps and Release are nil where no daemon runs.

@@ -33,6 +33,7 @@ func (s *Server) routes(b Backend) {
 	s.banRoutes(b.Guard)
 	s.handle("GET /v1/limits", func(r *http.Request) (any, error) { return b.Limits.Usage(r.Context()) })
 	s.limitRoutes(b.Limits)
+	s.holdRoutes(b.Hold, b.Signals)
 	s.greylistRoutes(b.Greylist)
 	s.journalRoutes(b.Journal)
 	s.learnRoutes(b.Learn)

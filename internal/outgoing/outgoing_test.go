@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -155,7 +156,9 @@ func TestSurvives(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	q := queue(t, t.TempDir(), &script{})
-	q.cfg.MaxMessages = 1
+	cfg := *q.cfg.Load()
+	cfg.MaxMessages = 1
+	q.Reconfigure(cfg)
 	for name, m := range map[string]Mail{
 		"no recipient": {Raw: []byte("x")},
 		"empty":        {RcptTo: []mailaddr.Address{addr("a@b.example")}},
@@ -172,11 +175,57 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestSameMessageID: a redirect that has the Message-ID of a notice is not taken
+// for one, and what is left is known.
+func TestSameMessageID(t *testing.T) {
+	q := queue(t, t.TempDir(), &script{})
+	forged := notice("<1@x>")
+	forged.Kind = Redirect
+	for _, m := range []Mail{forged, notice("<1@x>"), notice("<1@x>")} {
+		if err := q.Add(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for left := 3; left > 0; left-- {
+		if k, ok := q.Wrote("<1@x>"); !ok || k != Redirect {
+			t.Errorf("with %d waiting: %q, %v", left, k, ok)
+		}
+		q.forget("", "<1@x>")
+	}
+	if _, ok := q.Wrote("<1@x>"); ok {
+		t.Error("nothing waits, and it is known")
+	}
+}
+
+// TestFailedIsBounded: what nobody takes does not fill the disk.
+func TestFailedIsBounded(t *testing.T) {
+	d := dir(t.TempDir())
+	if err := d.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxFailed + 5 {
+		if err := os.WriteFile(d.in("failed", fmt.Sprintf("%05d.mail", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(d.in("new", "99999.mail"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.fail("99999.mail"); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadDir(d.in("failed"))
+	if err != nil || len(kept) != maxFailed || kept[maxFailed-1].Name() != "99999.mail" {
+		t.Errorf("%d kept, %v", len(kept), err)
+	}
+}
+
 // server is a real smtpd.
 type server struct {
 	mu   sync.Mutex
 	seen []string
 	data []byte
+	opts smtp.MailOptions
 }
 
 func (s *server) note(what string) {
@@ -195,7 +244,11 @@ func (s *server) Auth(string) (sasl.Server, error) {
 		return nil
 	}), nil
 }
-func (s *server) Mail(from string, _ *smtp.MailOptions) error { s.note("from " + from); return nil }
+func (s *server) Mail(from string, o *smtp.MailOptions) error {
+	s.note("from " + from)
+	s.opts = *o
+	return nil
+}
 func (s *server) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if strings.HasPrefix(to, "nobody") {
 		return &smtp.SMTPError{Code: 550, Message: "no such user"}
@@ -214,7 +267,7 @@ func TestSMTP(t *testing.T) {
 	}
 	be := &server{}
 	srv := smtp.NewServer(be)
-	srv.AllowInsecureAuth = true
+	srv.AllowInsecureAuth, srv.EnableSMTPUTF8 = true, true
 	go srv.Serve(ln)
 	defer srv.Close()
 	path := filepath.Join(t.TempDir(), "password")
@@ -222,7 +275,7 @@ func TestSMTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{Address: ln.Addr().String(), User: "machine", PasswordFile: path, Hostname: "mx.example.org"}
-	s := &smtpSender{cfg: cfg}
+	s := &smtpSender{cfg: func() *Config { return &cfg }}
 	m := notice("<1@x>")
 	e := envelope{RcptTo: m.RcptTo}
 	if err := s.send(t.Context(), e, m.Raw); err != nil {
@@ -230,6 +283,12 @@ func TestSMTP(t *testing.T) {
 	}
 	if want := []string{"from ", "to alice@example.org"}; !reflect.DeepEqual(be.seen, want) || string(be.data) != "Subject: x\r\n\r\n.hidden\r\n" {
 		t.Errorf("the server saw %q and %q", be.seen, be.data)
+	}
+	if be.opts.UTF8 {
+		t.Errorf("plain text was sent with %+v", be.opts)
+	}
+	if err := s.send(t.Context(), e, []byte("Subject: ü\n\nü\n")); err != nil || !be.opts.UTF8 || be.opts.Body != smtp.Body8BitMIME {
+		t.Errorf("UTF-8 was sent with %+v, %v", be.opts, err)
 	}
 	e.RcptTo = []mailaddr.Address{addr("nobody@example.org")}
 	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Permanent {

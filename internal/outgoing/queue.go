@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/mailerr"
@@ -18,16 +19,36 @@ type sender interface {
 
 // Queue is the spool and who empties it. It is safe for concurrent use.
 type Queue struct {
-	cfg    Config
+	cfg    atomic.Pointer[Config]
 	dir    dir
 	sender sender
 	log    *slog.Logger
 	wake   chan struct{}
 
 	mu    sync.Mutex
-	wrote map[string]Kind  // what waits, by Message-ID; guarded by mu
+	wrote map[string]wrote // what waits, by Message-ID; guarded by mu
 	tries map[string]tried // what failed, by name; guarded by mu
 	count int              // of what waits; guarded by mu
+}
+
+// wrote is what waits with one Message-ID: a redirect may have that of a notice.
+type wrote struct {
+	kind Kind
+	n    int
+}
+
+// note remembers what waits. It needs q.mu. Of two kinds the redirect holds: who
+// knows the Message-ID of a notice must not get his own mail signed as one.
+func (q *Queue) note(id string, k Kind) {
+	if id == "" {
+		return
+	}
+	w, there := q.wrote[id]
+	if !there || k == Redirect {
+		w.kind = k
+	}
+	w.n++
+	q.wrote[id] = w
 }
 
 // tried is what is known of a message that could not be sent yet.
@@ -39,9 +60,10 @@ type tried struct {
 // New opens the spool in path, which is made where it is missing. What waits
 // there is sent as soon as Run runs.
 func New(cfg Config, path string, log *slog.Logger) (*Queue, error) {
-	q := &Queue{cfg: cfg, dir: dir(path), log: log, wake: make(chan struct{}, 1),
-		wrote: map[string]Kind{}, tries: map[string]tried{}}
-	q.sender = &smtpSender{cfg: cfg}
+	q := &Queue{dir: dir(path), log: log, wake: make(chan struct{}, 1),
+		wrote: map[string]wrote{}, tries: map[string]tried{}}
+	q.cfg.Store(&cfg)
+	q.sender = &smtpSender{cfg: q.cfg.Load}
 	if err := q.dir.prepare(); err != nil {
 		return nil, err
 	}
@@ -50,16 +72,25 @@ func New(cfg Config, path string, log *slog.Logger) (*Queue, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if e, _, err := q.dir.read(name); err == nil && e.MessageID != "" {
-			q.wrote[e.MessageID] = e.Kind
+		if e, _, err := q.dir.read(name); err == nil {
+			q.note(e.MessageID, e.Kind)
 		}
 	}
 	q.count = len(names)
 	return q, nil
 }
 
+// Reconfigure takes new settings, which are valid.
+func (q *Queue) Reconfigure(cfg Config) {
+	q.cfg.Store(&cfg)
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
 // On reports whether mail of our own can be sent at all.
-func (q *Queue) On() bool { return q.cfg.Address != "" }
+func (q *Queue) On() bool { return q.cfg.Load().Address != "" }
 
 // Len returns how many messages wait.
 func (q *Queue) Len() int {
@@ -72,8 +103,8 @@ func (q *Queue) Len() int {
 func (q *Queue) Wrote(messageID string) (Kind, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	k, ok := q.wrote[messageID]
-	return k, ok
+	w, ok := q.wrote[messageID]
+	return w.kind, ok
 }
 
 // Add takes m: it is durable when Add returns. The error is ErrFull, ErrInvalid
@@ -85,14 +116,12 @@ func (q *Queue) Add(m Mail) error {
 		return err
 	}
 	q.mu.Lock()
-	if q.count >= q.cfg.MaxMessages {
+	if cfg := q.cfg.Load(); q.count >= cfg.MaxMessages {
 		q.mu.Unlock()
-		return fmt.Errorf("%w: %d messages wait for the smtpd at %s", ErrFull, q.cfg.MaxMessages, q.cfg.Address)
+		return fmt.Errorf("%w: %d messages wait for the smtpd at %s", ErrFull, cfg.MaxMessages, cfg.Address)
 	}
 	q.count++
-	if m.MessageID != "" {
-		q.wrote[m.MessageID] = m.Kind
-	}
+	q.note(m.MessageID, m.Kind)
 	q.mu.Unlock()
 	if _, err := q.dir.add(file, now); err != nil {
 		q.forget("", m.MessageID)
@@ -111,6 +140,11 @@ func (q *Queue) forget(name, messageID string) {
 	defer q.mu.Unlock()
 	q.count--
 	delete(q.tries, name)
+	w, ok := q.wrote[messageID]
+	if w.n--; ok && w.n > 0 {
+		q.wrote[messageID] = w
+		return
+	}
 	delete(q.wrote, messageID)
 }
 
@@ -119,14 +153,12 @@ const lookEvery = 15 * time.Second
 
 // Run sends what is in the spool until ctx ends. It returns nil.
 func (q *Queue) Run(ctx context.Context) error {
-	if !q.On() {
-		<-ctx.Done()
-		return nil
-	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		q.round(ctx)
+		if q.On() {
+			q.round(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -176,7 +208,7 @@ func (q *Queue) try(ctx context.Context, name string) {
 		q.forget(name, e.MessageID)
 		q.log.LogAttrs(ctx, slog.LevelInfo, "mail of our own sent", attrs(e)...)
 	case ctx.Err() != nil:
-	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.GiveUp.Std():
+	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.Load().GiveUp.Std():
 		q.giveUp(ctx, name, e, err)
 	default:
 		q.later(ctx, name, e, err)

@@ -24,15 +24,16 @@ const (
 )
 
 // smtpSender speaks SMTP to the smtpd of the settings.
-type smtpSender struct{ cfg Config }
+type smtpSender struct{ cfg func() *Config }
 
 func (s *smtpSender) send(ctx context.Context, e envelope, raw []byte) error {
-	password, err := readPassword(s.cfg.PasswordFile)
+	cfg := s.cfg()
+	password, err := readPassword(cfg.PasswordFile)
 	if err != nil {
 		return err // transient: an admin mends it
 	}
 	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, "tcp", s.cfg.Address)
+	conn, err := d.DialContext(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return fmt.Errorf("connect to the smtpd for mail of our own: %w", err)
 	}
@@ -40,7 +41,7 @@ func (s *smtpSender) send(ctx context.Context, e envelope, raw []byte) error {
 	c := smtp.NewClient(conn)
 	c.CommandTimeout, c.SubmissionTimeout = sendTimeout, sendTimeout
 	defer c.Close()
-	if err := transact(c, s.cfg, password, e, raw); err != nil {
+	if err := transact(c, *cfg, password, e, raw); err != nil {
 		return classed(err)
 	}
 	_ = c.Quit() // the message is taken
@@ -55,7 +56,7 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 		// A wrong password is the admin's to mend, not the message's fault.
 		return mailerr.With(mailerr.Transient, fmt.Errorf("log in as %s: %w", cfg.User, err))
 	}
-	if err := c.Mail(e.MailFrom.String(), nil); err != nil {
+	if err := c.Mail(e.MailFrom.String(), options(c, e, raw)); err != nil {
 		return fmt.Errorf("MAIL FROM: %w", err)
 	}
 	for _, r := range e.RcptTo {
@@ -74,6 +75,27 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 		return fmt.Errorf("end of DATA: %w", err)
 	}
 	return nil
+}
+
+// options asks for SMTPUTF8 (RFC 6531) where an address or the header needs it
+// and the smtpd offers it. The library asks for 8BITMIME by itself.
+func options(c *smtp.Client, e envelope, raw []byte) *smtp.MailOptions {
+	head, _, _ := bytes.Cut(bytes.ReplaceAll(raw[:min(len(raw), 256<<10)], []byte("\r\n"), []byte("\n")), []byte("\n\n"))
+	utf8 := !ascii(head) || !ascii([]byte(e.MailFrom.String()))
+	for _, r := range e.RcptTo {
+		utf8 = utf8 || !ascii([]byte(r.String()))
+	}
+	offered, _ := c.Extension("SMTPUTF8")
+	return &smtp.MailOptions{UTF8: utf8 && offered}
+}
+
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // classed gives err the class of the reply in it, where nobody classed it.

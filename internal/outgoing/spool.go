@@ -198,9 +198,20 @@ func (d dir) done(name string) error {
 	return syncDir(d.in("new"))
 }
 
-// fail puts a message aside that nobody takes.
+// maxFailed is how many messages that nobody takes are kept.
+const maxFailed = 1000
+
+// fail puts a message aside that nobody takes. The oldest of them go when there
+// are too many.
 func (d dir) fail(name string) error {
 	if err := os.Rename(d.in("new", name), d.in("failed", name)); err != nil {
+		return fmt.Errorf("outgoing spool: %w", err)
+	}
+	kept, err := os.ReadDir(d.in("failed")) // by name, which begins with the time
+	for i := 0; err == nil && i < len(kept)-maxFailed; i++ {
+		err = os.Remove(d.in("failed", kept[i].Name()))
+	}
+	if err != nil {
 		return fmt.Errorf("outgoing spool: %w", err)
 	}
 	return nil

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gatepost/gatepost/internal/abuse"
+	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/geo"
+	"github.com/gatepost/gatepost/internal/hold"
+	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/notice"
+	"github.com/gatepost/gatepost/internal/outgoing"
+	"github.com/gatepost/gatepost/internal/queue"
+	"github.com/gatepost/gatepost/internal/unit"
+	"github.com/gatepost/gatepost/milter"
+)
+
+// sendersConfig has the settings about what our users send.
+type sendersConfig struct {
+	Outgoing outgoing.Config
+	Notices  notice.Config
+	Abuse    abuse.Config
+	// QueueHelper is the socket of gatepost-queue.service; empty: none.
+	QueueHelper string
+	GeoFile     string
+	Delimiter   string
+}
+
+// senders are the parts that notice a stolen account, hold it and tell of it.
+type senders struct {
+	outgoing *outgoing.Queue
+	teller   *notice.Teller
+	keeper   *hold.Keeper
+	watcher  *abuse.Watcher
+	places   atomic.Pointer[geo.Table]
+}
+
+// newSenders builds them over the stores.
+func newSenders(ctx context.Context, cfg sendersConfig, s *stores, dataDirectory string, log *slog.Logger) (d *senders, err error) {
+	d = &senders{}
+	if d.outgoing, err = outgoing.New(cfg.Outgoing, filepath.Join(dataDirectory, "outgoing"), log); err != nil {
+		return nil, err
+	}
+	if d.teller, err = notice.New(cfg.Notices, notice.Deps{State: s.state, Mail: d.outgoing, Journal: s.journal}, log); err != nil {
+		return nil, err
+	}
+	resolve := func(ctx context.Context, login mailaddr.Address) (mailaddr.Address, error) {
+		u, _, err := account.Resolve(ctx, s.accounts, login, cfg.Delimiter)
+		if errors.Is(err, account.ErrNotFound) { // removed since, or a login that the state knows alone
+			return login, nil
+		}
+		return u.Addr, err
+	}
+	deps := hold.Deps{Accounts: s.accounts, Journal: s.journal, Notice: d.teller, Resolve: resolve,
+		Forgive: func(ctx context.Context, a mailaddr.Address, legitimate bool) error {
+			return d.watcher.Forgive(ctx, a, legitimate)
+		}}
+	if cfg.QueueHelper != "" {
+		deps.Queue = &queue.Client{Path: cfg.QueueHelper}
+	}
+	d.keeper = hold.New(deps, log)
+	watch := abuse.Deps{State: s.state, Act: d.keeper, Resolve: resolve}
+	watch.Places = func(a netip.Addr) geo.Place { return d.places.Load().Find(a) }
+	if err := d.readPlaces(cfg.GeoFile); err != nil {
+		return nil, err
+	}
+	d.watcher, err = abuse.New(ctx, cfg.Abuse, watch, log)
+	return d, err
+}
+
+// readPlaces reads the file of countries, "" for none.
+func (d *senders) readPlaces(path string) error {
+	var table *geo.Table
+	if path != "" {
+		var err error
+		if table, err = geo.Open(path); err != nil {
+			return fmt.Errorf("geo_file: %w", err)
+		}
+	}
+	d.places.Store(table)
+	return nil
+}
+
+// reconfigure takes new settings, which are valid. The socket of the queue
+// helper needs a restart.
+func (d *senders) reconfigure(cfg sendersConfig) error {
+	d.outgoing.Reconfigure(cfg.Outgoing)
+	d.watcher.Reconfigure(cfg.Abuse)
+	return errors.Join(d.teller.Reconfigure(cfg.Notices), d.readPlaces(cfg.GeoFile))
+}
+
+// run runs them until ctx ends.
+func (d *senders) run(ctx context.Context, g *errgroup.Group) {
+	for _, part := range []func(context.Context) error{d.outgoing.Run, d.teller.Run, d.keeper.Run, d.watcher.Run} {
+		g.Go(func() error { return part(ctx) })
+	}
+}
+
+// limitReached tells that a limit refused somebody.
+func (d *senders) limitReached(_ context.Context, e limit.Event) {
+	d.teller.Tell(notice.Event{
+		Kind: notice.Limit, Key: e.Limit + "/" + e.Key + "/" + e.Window.String(), Window: e.Window.Std(), User: e.User,
+		Title: fmt.Sprintf("limit %s: %s %s", e.Limit, unit.Rate{Count: e.Of, Window: e.Window.Std()}, e.Counts),
+		Facts: []notice.Fact{
+			{Key: "counted by", Value: string(e.By) + " " + e.Key},
+			{Key: "used", Value: fmt.Sprintf("%d of %d", e.Used, e.Of)},
+			{Key: "ends", Value: e.Ends.UTC().Format("2006-01-02 15:04:05 UTC")},
+		},
+	})
+}
+
+// submitted tells the watcher of a message that a user submitted.
+func (d *senders) submitted(m milter.Submitted) {
+	d.watcher.Sent(abuse.Sent{
+		At: time.Now(), User: m.User, MessageID: m.MessageID, QueueID: m.QueueID, MailFrom: m.MailFrom, From: m.From,
+		RcptTo: m.RcptTo, Client: m.Client, Scanned: m.Scanned, Marked: m.Marked,
+	})
+}
+
+// bounced tells the watcher of mail that failed.
+func (d *senders) bounced(b milter.Bounced) {
+	d.watcher.Bounced(abuse.Bounced{At: time.Now(), Local: b.Local, MessageID: b.MessageID, QueueID: b.QueueID, RcptTo: b.RcptTo})
+}
