@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -89,6 +90,7 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	if err := checkUser(cfg); err != nil {
 		return err
 	}
+	limitGarbage()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP) // one that comes while the stores open must not end us
 	defer signal.Stop(hup)
@@ -117,6 +119,15 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	r := &reloader{path: a.configPath, start: cfg, stores: s, daemons: d, level: level, log: log}
 	err = runAll(ctx, r, hup, names)
 	return errors.Join(err, s.close())
+}
+
+// limitGarbage lets the collector run before garbage takes as much as what
+// lives: most of that is the weights of the learned filter, which it need not
+// look through. GOGC in the environment goes before.
+func limitGarbage() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(30)
+	}
 }
 
 // runAll serves every socket of the named daemons and the admin socket. One
