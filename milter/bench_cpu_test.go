@@ -17,15 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatepost/gatepost/internal/classify"
 	"github.com/gatepost/gatepost/internal/delivery"
-	"github.com/gatepost/gatepost/internal/evidence"
 	"github.com/gatepost/gatepost/internal/journal"
-	"github.com/gatepost/gatepost/internal/known"
-	"github.com/gatepost/gatepost/internal/learn/trace"
-	text "github.com/gatepost/gatepost/internal/message" // message is a type here
 	"github.com/gatepost/gatepost/internal/metric"
-	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/scan"
 	"github.com/gatepost/gatepost/internal/state"
 )
@@ -42,11 +36,11 @@ const clientVar = "GATEPOST_BENCH_CLIENT"
 // price of the socket.
 //
 // The weights of the learned filter are in memory as in the process that ships,
-// 16 MB: what lives decides how often the garbage collector runs, and in a
+// 24 MB: what lives decides how often the garbage collector runs, and in a
 // process of nothing but this benchmark that would be every 30 messages, a
 // quarter of the time.
 func BenchmarkMilterAuthCPU(b *testing.B) {
-	weights := make([]float32, 1<<22)
+	weights := make([]float32, 3<<21)
 	defer runtime.KeepAlive(weights)
 	runtime.GC()
 	for _, size := range []struct {
@@ -55,7 +49,7 @@ func BenchmarkMilterAuthCPU(b *testing.B) {
 	}{{"20KB", mediumMail()}, {"36KB", averageMail()}} {
 		b.Run(size.name, func(b *testing.B) {
 			checker, msg := signedAuth(b, size.msg)
-			addr := serveDaemon(b, wantPass{b, checker}, false)
+			addr := serveDaemon(b, Deps{Auth: wantPass{b, checker}})
 			benchCPU(b, addr, msg)
 		})
 		b.Run(size.name+"-bare", func(b *testing.B) { benchCPU(b, serveBare(b), size.msg) })
@@ -164,8 +158,8 @@ func runClient(arg string) error {
 }
 
 // serveDaemon serves mail from strangers until the benchmark ends, with
-// everything on that needs no network: verdicts, journal, metrics.
-func serveDaemon(b *testing.B, auth authChecker, rules bool) (addr string) {
+// verdicts, journal and metrics on, and what else is in deps.
+func serveDaemon(b *testing.B, deps Deps) (addr string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	st, err := state.OpenSQLite(ctx, filepath.Join(b.TempDir(), "state.db"), quiet())
 	if err != nil {
@@ -177,15 +171,7 @@ func serveDaemon(b *testing.B, auth authChecker, rules bool) (addr string) {
 	}
 	cfg := testConfig()
 	cfg.Scan = scan.Default()
-	deps := Deps{Auth: auth, Verdicts: delivery.New(st), Journal: j, Meter: metric.New("bench")}
-	if rules {
-		e, err := scan.New(cfg.Scan, scan.Deps{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		deps.Scan = func(_ scan.Config, m scan.Message, now time.Time) scan.Result { return e.Scan(m, now) }
-		deps.Evidence = evidence.New(evidence.Deps{Filter: taught(), Memory: known.New(st)}, quiet())
-	}
+	deps.Verdicts, deps.Journal, deps.Meter = delivery.New(st), j, metric.New("bench")
 	s, err := New(cfg, deps, quiet())
 	if err != nil {
 		b.Fatal(err)
@@ -200,23 +186,6 @@ func serveDaemon(b *testing.B, auth authChecker, rules bool) (addr string) {
 		}
 	})
 	return ln.Addr().String()
-}
-
-// filter is a learned filter that keeps nothing.
-type filter struct{ *classify.Model }
-
-func (filter) Keep(trace.Trace, *classify.Features) {}
-
-// taught returns a filter that counts in full.
-func taught() filter {
-	f := filter{classify.New()}
-	var features classify.Features
-	for n := range 40 {
-		raw := rawmsg.Scan(fmt.Appendf(nil, "From: a%d@example.net\r\nSubject: %d\r\n\r\nletter %d of class %d\r\n", n, n, n, n%2), rawmsg.Default())
-		features.Extract(raw, text.Decode(raw))
-		f.Learn(&features, n%2 == 0, 1)
-	}
-	return f
 }
 
 // serveBare serves with nothing behind the guard and the library.

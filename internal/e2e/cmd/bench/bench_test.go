@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,8 +21,8 @@ func TestParse(t *testing.T) {
 		{"usual", 2, "goos: linux\npkg: x\ncpu: y\nBenchmarkA-2   \t  1234\t    812345 ns/op\nPASS\nok  \tx\t1.2s\n",
 			map[string]figures{"BenchmarkA": {NsPerOp: 812345}}},
 		{"every unit, and one of its own", 2, "BenchmarkA-2 10 15.5 ns/op 46.25 MB/s 12000 msg/s 96 B/op 3 allocs/op\n",
-			map[string]figures{"BenchmarkA": {15.5, 46.25, 96, 3}}},
-		{"own unit first", 2, "BenchmarkA-2 10 1e3 req/s 5 ns/op\n", map[string]figures{"BenchmarkA": {NsPerOp: 5}}},
+			map[string]figures{"BenchmarkA": {15.5, 46.25, 96, 3, map[string]float64{"msg/s": 12000}}}},
+		{"own unit first", 2, "BenchmarkA-2 10 1e3 req/s 5 ns/op\n", map[string]figures{"BenchmarkA": {NsPerOp: 5, Own: map[string]float64{"req/s": 1000}}}},
 		{"one processor has no suffix", 1, "BenchmarkA/4KB/1-rsa 10 5 ns/op\nBenchmarkB/x-2 10 6 ns/op\n",
 			map[string]figures{"BenchmarkA/4KB/1-rsa": {NsPerOp: 5}, "BenchmarkB/x-2": {NsPerOp: 6}}},
 		{"suffix once", 2, "BenchmarkB/x-2-2 10 6 ns/op\n", map[string]figures{"BenchmarkB/x-2": {NsPerOp: 6}}},
@@ -39,7 +40,7 @@ func TestParse(t *testing.T) {
 		{"nothing", 2, "", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := parse(tc.out, tc.procs); !maps.Equal(got, tc.want) {
+			if got := parse(tc.out, tc.procs); !maps.EqualFunc(got, tc.want, func(a, b figures) bool { return reflect.DeepEqual(a, b) }) {
 				t.Errorf("parse(%q, %d) = %v, want %v", tc.out, tc.procs, got, tc.want)
 			}
 		})
@@ -74,6 +75,10 @@ func TestJudge(t *testing.T) {
 		return map[string]figures{"BenchmarkA": {NsPerOp: ours, AllocsPerOp: 3}, "BenchmarkN": {NsPerOp: null}}
 	}
 	least := work{Name: "a", Package: "x", Bench: "BenchmarkA", Null: "BenchmarkN", NullName: "bare", Least: 0.5}
+	own := func(ours, null float64) []map[string]figures {
+		return []map[string]figures{{"BenchmarkA": {NsPerOp: 2000, MBPerSecond: 70, Own: map[string]float64{"MB-peak": ours}},
+			"BenchmarkN": {NsPerOp: 1000, Own: map[string]float64{"MB-peak": null}}}}
+	}
 	most := work{Name: "a", Package: "x", Bench: "BenchmarkA", Most: 2 * time.Microsecond}
 	for _, tc := range []struct {
 		name    string
@@ -82,15 +87,20 @@ func TestJudge(t *testing.T) {
 		cells   string
 		missing string
 	}{
-		{"met", least, []map[string]figures{round(2000, 1000)}, "a|500,000|2.00|bare|1.00|0.50|0.50–0.50|at least 0.50|yes", ""},
-		{"not met", least, []map[string]figures{round(4000, 1000)}, "a|250,000|4.00|bare|1.00|0.25|0.25–0.25|at least 0.50|no", ""},
-		{"just not met", least, []map[string]figures{round(2001, 1000)}, "a|499,750|2.00|bare|1.00|0.49|0.49–0.49|at least 0.50|no", ""},
+		{"met", least, []map[string]figures{round(2000, 1000)}, "a|500,000|2.00|–|bare|1.00|0.50|0.50–0.50|at least 0.50|yes", ""},
+		{"not met", least, []map[string]figures{round(4000, 1000)}, "a|250,000|4.00|–|bare|1.00|0.25|0.25–0.25|at least 0.50|no", ""},
+		{"just not met", least, []map[string]figures{round(2001, 1000)}, "a|499,750|2.00|–|bare|1.00|0.49|0.49–0.49|at least 0.50|no", ""},
 		{"the ratio is of single rounds", least, []map[string]figures{round(1000, 900), round(8000, 800), round(2000, 1200)},
-			"a|500,000|2.00|bare|0.90|0.60|0.10–0.90|at least 0.50|yes", ""},
-		{"two rounds", least, []map[string]figures{round(1000, 500), round(3000, 900)}, "a|500,000|2.00|bare|0.70|0.40|0.30–0.50|at least 0.50|no", ""},
-		{"time met", most, []map[string]figures{round(2000, 1)}, "a|500,000|2.00|–|–|–|–|at most 2 µs|yes", ""},
-		{"time not met", most, []map[string]figures{round(2001, 1)}, "a|499,750|2.00|–|–|–|–|at most 2 µs|no", ""},
-		{"no budget", work{Name: "a", Bench: "BenchmarkA"}, []map[string]figures{round(123456, 1)}, "a|8,100|123|–|–|–|–|–|–", ""},
+			"a|500,000|2.00|–|bare|0.90|0.60|0.10–0.90|at least 0.50|yes", ""},
+		{"two rounds", least, []map[string]figures{round(1000, 500), round(3000, 900)}, "a|500,000|2.00|–|bare|0.70|0.40|0.30–0.50|at least 0.50|no", ""},
+		{"time met", most, []map[string]figures{round(2000, 1)}, "a|500,000|2.00|–|–|–|–|–|at most 2 µs|yes", ""},
+		{"time not met", most, []map[string]figures{round(2001, 1)}, "a|499,750|2.00|–|–|–|–|–|at most 2 µs|no", ""},
+		{"no budget", work{Name: "a", Bench: "BenchmarkA"}, []map[string]figures{round(123456, 1)}, "a|8,100|123|–|–|–|–|–|–|–", ""},
+		{"own unit met", work{Name: "a", Bench: "BenchmarkA", Unit: "MB-peak", MostOf: 100}, own(99.94, 0), "a|500,000|2.00|99.9 MB-peak|–|–|–|–|at most 100 MB-peak|yes", ""},
+		{"own unit not met", work{Name: "a", Bench: "BenchmarkA", Unit: "MB-peak", MostOf: 100}, own(1234, 0), "a|500,000|2.00|1,234 MB-peak|–|–|–|–|at most 100 MB-peak|no", ""},
+		{"rate not met", work{Name: "a", Bench: "BenchmarkA", Unit: "MB/s", LeastOf: 71}, own(1, 1), "a|500,000|2.00|70 MB/s|–|–|–|–|at least 71 MB/s|no", ""},
+		{"ratio of own unit", work{Name: "a", Bench: "BenchmarkA", Null: "BenchmarkN", NullName: "bare", Unit: "MB-peak", Least: 0.9}, own(50, 45), "a|500,000|2.00|50 MB-peak|bare|1.00|0.90|0.90–0.90|at least 0.90|yes", ""},
+		{"own unit missing", work{Name: "a", Bench: "BenchmarkA", Unit: "ms-p50"}, own(1, 1), "", "BenchmarkA with ms-p50"},
 		{"null missing", least, []map[string]figures{{"BenchmarkA": {NsPerOp: 1}}}, "", "BenchmarkN"},
 		{"missing in one round", least, []map[string]figures{round(1, 1), {"BenchmarkN": {NsPerOp: 1}}}, "", "BenchmarkA"},
 	} {

@@ -11,6 +11,21 @@ type figures struct {
 	MBPerSecond float64
 	BytesPerOp  float64
 	AllocsPerOp float64
+	// Own has the units of the benchmark's own, nil for none.
+	Own map[string]float64
+}
+
+// of returns the figure of a unit: one of the benchmark's own, MB/s, or the
+// time of one operation for "".
+func (f figures) of(unit string) (v float64, ok bool) {
+	switch unit {
+	case "":
+		return f.NsPerOp, true
+	case "MB/s":
+		return f.MBPerSecond, f.MBPerSecond > 0
+	}
+	v, ok = f.Own[unit]
+	return v, ok
 }
 
 // parse reads the output of go test -bench and returns the figures by the whole
@@ -40,8 +55,7 @@ func parse(out string, procs int) map[string]figures {
 	return found
 }
 
-// parseFigures reads pairs of a number and its unit. A time is needed; units of
-// the benchmark's own are passed over.
+// parseFigures reads pairs of a number and its unit. A time is needed.
 func parseFigures(pairs []string) (f figures, ok bool) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		v, err := strconv.ParseFloat(pairs[i], 64)
@@ -57,6 +71,11 @@ func parseFigures(pairs []string) (f figures, ok bool) {
 			f.BytesPerOp = v
 		case "allocs/op":
 			f.AllocsPerOp = v
+		default:
+			if f.Own == nil {
+				f.Own = map[string]float64{}
+			}
+			f.Own[pairs[i+1]] = v
 		}
 	}
 	return f, f.NsPerOp > 0

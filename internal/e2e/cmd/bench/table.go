@@ -21,6 +21,9 @@ type result struct {
 	MBPerSecond float64 `json:"mb_per_second,omitempty"`
 	BytesPerOp  float64 `json:"bytes_per_op"`
 	AllocsPerOp float64 `json:"allocs_per_op"`
+	// Figure is what counts instead of the time, in Unit.
+	Figure float64 `json:"figure,omitempty"`
+	Unit   string  `json:"unit,omitempty"`
 
 	// Null, NullNsPerOp and Ratio are zero where nothing bare does the same.
 	Null        string  `json:"null,omitempty"`
@@ -37,8 +40,8 @@ type result struct {
 // judge makes the line of w from the figures of each round. It returns the
 // benchmark that is missing from a round, or "".
 func judge(w work, rounds []map[string]figures) (r result, missing string) {
-	r = result{Work: w.Name, Null: w.NullName}
-	var ns, null, mb, bytes, allocs []float64
+	r = result{Work: w.Name, Null: w.NullName, Unit: w.Unit}
+	var ns, null, mb, bytes, allocs, own []float64
 	for _, found := range rounds {
 		for _, name := range w.benches() {
 			if _, ok := found[name]; !ok {
@@ -48,20 +51,35 @@ func judge(w work, rounds []map[string]figures) (r result, missing string) {
 		f := found[w.Bench]
 		ns, mb = append(ns, f.NsPerOp), append(mb, f.MBPerSecond)
 		bytes, allocs = append(bytes, f.BytesPerOp), append(allocs, f.AllocsPerOp)
+		v, ok := f.of(w.Unit)
+		if !ok {
+			return result{}, w.Bench + " with " + w.Unit
+		}
+		own = append(own, v)
 		if w.Null != "" {
-			n := found[w.Null].NsPerOp
-			null, r.Ratios = append(null, n), append(r.Ratios, n/f.NsPerOp)
+			n, ok := found[w.Null].of(w.Unit)
+			if !ok {
+				return result{}, w.Null + " with " + w.Unit
+			}
+			null, r.Ratios = append(null, found[w.Null].NsPerOp), append(r.Ratios, n/v)
 		}
 	}
 	r.NsPerOp, r.MBPerSecond = median(ns), median(mb)
 	r.BytesPerOp, r.AllocsPerOp = median(bytes), median(allocs)
 	r.PerSecond = float64(time.Second) / r.NsPerOp
+	if w.Unit != "" {
+		r.Figure = median(own)
+	}
 	if w.Null != "" {
 		r.NullNsPerOp, r.Ratio = median(null), median(r.Ratios)
 	}
 	switch {
 	case w.Least > 0:
 		r.Budget, r.Met = fmt.Sprintf("at least %.2f", w.Least), r.Ratio >= w.Least
+	case w.MostOf > 0:
+		r.Budget, r.Met = "at most "+number(w.MostOf)+" "+w.Unit, r.Figure <= w.MostOf
+	case w.LeastOf > 0:
+		r.Budget, r.Met = "at least "+number(w.LeastOf)+" "+w.Unit, r.Figure >= w.LeastOf
 	case w.Most > 0:
 		r.Budget, r.Met = fmt.Sprintf("at most %s µs", group(float64(w.Most.Microseconds()))), r.NsPerOp <= float64(w.Most)
 	}
@@ -78,20 +96,23 @@ func median(v []float64) float64 {
 }
 
 // head is the first line of the table.
-var head = []string{"work", "per second", "µs each", "held against", "its µs", "ratio", "rounds", "budget", "met"}
+var head = []string{"work", "per second", "µs each", "what counts", "held against", "its µs", "ratio", "rounds", "budget", "met"}
 
 // cells returns r as the cells under head.
 func (r result) cells() []string {
-	c := []string{r.Work, group(r.PerSecond), micro(r.NsPerOp), "–", "–", "–", "–", "–", "–"}
+	c := []string{r.Work, group(r.PerSecond), micro(r.NsPerOp), "–", "–", "–", "–", "–", "–", "–"}
+	if r.Unit != "" {
+		c[3] = number(r.Figure) + " " + r.Unit
+	}
 	if r.Ratio > 0 {
 		least, most := slices.Min(r.Ratios), slices.Max(r.Ratios)
-		c[3], c[4], c[5] = r.Null, micro(r.NullNsPerOp), part(r.Ratio)
-		c[6] = part(least) + "–" + part(most)
+		c[4], c[5], c[6] = r.Null, micro(r.NullNsPerOp), part(r.Ratio)
+		c[7] = part(least) + "–" + part(most)
 	}
 	if r.Budget != "" {
-		c[7], c[8] = r.Budget, "no"
+		c[8], c[9] = r.Budget, "no"
 		if r.Met {
-			c[8] = "yes"
+			c[9] = "yes"
 		}
 	}
 	return c
@@ -113,6 +134,14 @@ func micro(ns float64) string {
 		return strconv.FormatFloat(us, 'f', 1, 64)
 	}
 	return strconv.FormatFloat(us, 'f', 2, 64)
+}
+
+// number writes a figure with three digits at least.
+func number(v float64) string {
+	if v >= 100 || v == math.Trunc(v) {
+		return group(v)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
 // group writes a number without fraction, with a comma before each three digits.
@@ -141,7 +170,7 @@ func writeMarkdown(w io.Writer, m machine, all []result) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", m.line())
 	fmt.Fprintf(&b, "| %s |\n", strings.Join(head, " | "))
-	fmt.Fprintf(&b, "| --- | --: | --: | --- | --: | --: | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "| --- | --: | --: | --: | --- | --: | --: | --- | --- | --- |\n")
 	for _, r := range all {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.cells(), " | "))
 	}
