@@ -26,25 +26,31 @@ import (
 	"github.com/gatepost/gatepost/internal/dnstest"
 )
 
-// program builds the binary, once for all benchmarks.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "gatepost-load")
-	if err != nil {
-		return "", err
+// program is the binary, built once for all benchmarks that run.
+var program struct {
+	sync.Once
+	dir string
+	err error
+}
+
+func build() {
+	if program.dir, program.err = os.MkdirTemp("", "gatepost-load"); program.err != nil {
+		return
 	}
-	path := filepath.Join(dir, "gatepost")
+	path := filepath.Join(program.dir, "gatepost")
 	cmd := exec.Command("go", "build", "-o", path, "github.com/gatepost/gatepost/cmd/gatepost")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
+		program.err = fmt.Errorf("%w: %s", err, out)
+		return
 	}
-	return path, errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o755))
-})
+	program.err = errors.Join(os.Chmod(program.dir, 0o755), os.Chmod(path, 0o755))
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if program.dir != "" {
+		_ = os.RemoveAll(program.dir)
 	}
 	os.Exit(code)
 }
@@ -59,16 +65,15 @@ type server struct {
 // start starts one with more lines in its configuration, taught with mail.
 func start(b *testing.B, taught []mail, more string) *server {
 	b.Helper()
-	exe, err := program()
-	if err != nil {
-		b.Fatal(err)
+	if program.Do(build); program.err != nil {
+		b.Fatal(program.err)
 	}
 	dir, err := os.MkdirTemp("", "gp") // b.TempDir is closed to others
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := &server{dir: dir, exe: exe, uid: os.Getuid()}
+	s := &server{dir: dir, exe: filepath.Join(program.dir, "gatepost"), uid: os.Getuid()}
 	if s.uid == 0 {
 		s.uid = 5000
 	}
