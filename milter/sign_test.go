@@ -191,7 +191,10 @@ func TestUnsignedHasOneReason(t *testing.T) {
 			m.User, m.From = "", "<>"
 			m.Header = append([]string{"Message-ID: <notice@example.org>"}, m.Header...)
 		}, nil, "", "a"},
-		{"own, not null", scan.Own, func(m *mail) { m.User = ""; m.Header = append([]string{"Message-ID: <notice@example.org>"}, m.Header...) }, nil, "", "a"},
+		{"own, not null", scan.Own, func(m *mail) {
+			m.User = ""
+			m.Header = append([]string{"Message-ID: <notice@example.org>"}, m.Header...)
+		}, nil, "", "a"},
 		{"own, redirected", scan.Own, func(m *mail) { m.User = "" }, nil, "a message that Gatepost did not write", "a"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

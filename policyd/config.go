@@ -98,7 +98,7 @@ func Default() Config {
 	return Config{
 		RejectSenderLoginMismatch: unit.Enforce,
 		RejectNullSender:          unit.Enforce,
-		Held: HeldDefer,
+		Held:                      HeldDefer,
 		Limits: []limit.Limit{
 			{Name: "outgoing", By: limit.ByUser, Rate: limit.Per(200, time.Hour), Mode: unit.Enforce},
 		},

@@ -136,12 +136,7 @@ func (f *findings) look(cfg Config) {
 		f.Warnings = append(f.Warnings, finding{
 			Text: fmt.Sprintf("dns_lists asks %s, run by %s: free for %s", t.Preset, t.By, t.Free), Hint: "terms: " + t.URL})
 	}
-	for _, err := range config.Faults(errors.Join(
-		maps.Check(cfg.Maps),
-		config.Under("policyd.greylist", cfg.Policyd.GreylistConfig().CheckFiles()),
-		config.Under("policyd", cfg.Policyd.CheckFiles()),
-		config.Under("notices", cfg.Notices.Check()),
-	)) {
+	for _, err := range config.Faults(errors.Join(maps.Check(cfg.Maps), cfg.checkFiles())) {
 		f.fault(err, "")
 	}
 	for _, dir := range []string{cfg.DataDirectory, cfg.MailRoot} {
@@ -161,6 +156,16 @@ func (f *findings) look(cfg Config) {
 			Text: fmt.Sprintf("milter.arc_seal names %s, which has no active signing key: nothing is sealed", d),
 			Hint: "gatepost dkim list " + d + " shows its keys, gatepost dkim new " + d + " makes some"})
 	}
+}
+
+// checkFiles looks into the files that settings name. A map with a bad file is
+// not among them: it keeps what it had.
+func (c *Config) checkFiles() error {
+	return errors.Join(
+		config.Under("policyd.greylist", c.Policyd.GreylistConfig().CheckFiles()),
+		config.Under("policyd", c.Policyd.CheckFiles()),
+		config.Under("notices", c.Notices.Check()),
+	)
 }
 
 // owner checks that dir is there and belongs to the mail user.

@@ -78,6 +78,16 @@ func newSenders(ctx context.Context, cfg sendersConfig, s *stores, dataDirectory
 	return d, err
 }
 
+// measure adds what they count to the metrics.
+func (d *senders) measure(s *stores) {
+	s.metrics.Gauge("gatepost_outgoing_waiting", "Messages of our own that wait to be sent.",
+		func() float64 { return float64(d.outgoing.Len()) })
+	s.metrics.Gauge("gatepost_abuse_accounts", "Accounts whose sending is watched.",
+		func() float64 { return float64(d.watcher.Stats().Accounts) })
+	s.metrics.Counter("gatepost_notices_missed_total", "Notices that were not told because too many waited.",
+		func() float64 { return float64(d.teller.Missed()) })
+}
+
 // readPlaces reads the file of countries, "" for none.
 func (d *senders) readPlaces(path string) error {
 	var table *geo.Table

@@ -125,8 +125,11 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 	if s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log); err != nil {
 		return err
 	}
-	s.senders, err = newSenders(ctx, cfg.senders(), s, cfg.DataDirectory, log)
-	return err
+	if s.senders, err = newSenders(ctx, cfg.senders(), s, cfg.DataDirectory, log); err != nil {
+		return err
+	}
+	s.senders.measure(s)
+	return nil
 }
 
 // emptySpool removes what a process left that was killed between making a spool
