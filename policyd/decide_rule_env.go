@@ -71,6 +71,7 @@ type ruleAccount struct {
 
 // domainOf returns what stands behind the last "@", in lower case.
 func domainOf(address string) string {
+	address = rewritten(address)
 	i := strings.LastIndexByte(address, '@')
 	if i < 0 {
 		return ""

@@ -80,6 +80,7 @@ func (g *admitter) admit(ctx context.Context, a *admission, w wants, req *Reques
 // example because it is too long, the domain alone is left: nobody gets past a
 // deny entry by that.
 func parseTyped(s string) mailaddr.Address {
+	s = rewritten(s)
 	a, err := mailaddr.Parse(s)
 	if err == nil {
 		return a

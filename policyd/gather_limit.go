@@ -203,6 +203,7 @@ func (c *counting) fold(s string) string {
 	if s == "" {
 		return ""
 	}
+	s = rewritten(s)
 	a, err := mailaddr.Parse(s)
 	if err != nil {
 		return strings.ToLower(s)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -50,12 +51,11 @@ func newSRSGate(d Deps, log *slog.Logger) *srsGate {
 // counter that does not answer lets a bounce pass.
 func (g *srsGate) facts(ctx context.Context, req *Request, perTarget unit.Rate) SRSFacts {
 	domain := g.srs.Domain()
-	if domain == "" || req.ProtocolState != StateRcpt || len(req.RcptTo) <= len(domain) ||
-		!strings.EqualFold(req.RcptTo[len(req.RcptTo)-len(domain):], domain) {
+	if domain == "" || req.ProtocolState != StateRcpt {
 		return SRSFacts{}
 	}
-	to, err := srs.Parse(req.RcptTo)
-	if err != nil || to.Domain != domain || !srs.Is(to) {
+	to, ok := returnTo(req.RcptTo, domain)
+	if !ok {
 		return SRSFacts{}
 	}
 	f := SRSFacts{Form: true}
@@ -80,6 +80,23 @@ func (g *srsGate) facts(ctx context.Context, req *Request, perTarget unit.Rate) 
 		g.young[returned{strings.Clone(key.instance), strings.Clone(key.rcpt)}] = f
 	}
 	return f
+}
+
+// returnTo reads a recipient in SRS form at domain, in each spelling of which
+// Postfix makes that address. One without a domain is as if it had this one:
+// Postfix appends $myorigin, which may be it.
+func returnTo(rcpt, domain string) (mailaddr.Address, bool) {
+	rcpt = rewritten(rcpt)
+	bare := strings.IndexByte(rcpt, '@') < 0
+	end := strings.TrimSuffix(rcpt, ".")
+	if !bare && (len(end) <= len(domain) || !strings.EqualFold(end[len(end)-len(domain):], domain)) {
+		return mailaddr.Address{}, false // as nearly always
+	}
+	to, err := srs.Parse(rcpt)
+	if bare && err == nil {
+		to.Domain = domain
+	}
+	return to, err == nil && to.Domain == domain && srs.Is(to)
 }
 
 // known returns what was found of key before. It needs g.mu.
