@@ -96,7 +96,9 @@ func (c *counting) take(ctx context.Context, m *limit.Mail) (err error) {
 	if m.Recipients == 0 {
 		m.Recipients = max(c.tx.passed, 1)
 	}
-	m.Rcpts = c.tx.rcpts[:min(int64(len(c.tx.rcpts)), m.Recipients)]
+	// All that passed here: which of them Postfix refused afterwards is not known,
+	// and they shall not hide others.
+	m.Rcpts = c.tx.rcpts
 	if len(m.Rcpts) == 0 && c.profile.needsRcpts && c.req.RcptTo != "" {
 		m.Rcpts = []limit.Rcpt{c.one(ctx, c.req.RcptTo)}
 	}

@@ -407,3 +407,32 @@ func BenchmarkIdleConnections(b *testing.B) {
 		}
 	}
 }
+
+// TestRefusedRecipientsHideNobody: recipients that Postfix refused after us do
+// not take the place of those that it took.
+func TestRefusedRecipientsHideNobody(t *testing.T) {
+	r := newRig(t, limits(limit.Limit{Name: "distinct", Of: limit.DistinctRecipients, Rate: limit.Per(4, time.Hour)}))
+	c := r.smtpd(t)
+	for i, want := range []string{"DUNNO", "450 4.7.1 limit distinct: 4 of 4 distinct recipients in 1h"} {
+		rcpt, data := mail(fmt.Sprint(i), 2)
+		for j := range 6 { // two that Postfix does not take, in turn
+			req := rcpt(0)
+			req.RcptTo = fmt.Sprintf("refused%d@example.net", j%2)
+			if got := c.ask(req); got != "DUNNO" {
+				t.Fatalf("refused recipient got %q", got)
+			}
+		}
+		for j := range 2 {
+			req := rcpt(0)
+			req.RcptTo = fmt.Sprintf("taken%d.%d@example.net", i, j)
+			if got := c.ask(req); !strings.HasPrefix(got, want) {
+				t.Errorf("recipient %d of mail %d got %q, want %q", j, i, got, want)
+			}
+		}
+		if i == 0 {
+			if got := c.ask(data); got != "DUNNO" {
+				t.Errorf("DATA got %q", got)
+			}
+		}
+	}
+}

@@ -179,7 +179,7 @@ func (q *question) key(c *compiled, domain string, n int64, rcpts []Rcpt) {
 		if c.Counts() == DistinctRecipients {
 			q.members = append(q.members, &members{
 				result: len(q.results), key: t.prefixes[i] + key, rate: rate,
-				rcpts: rcpts, unknown: n - int64(len(rcpts)),
+				rcpts: rcpts, unknown: max(n-int64(len(rcpts)), 0),
 			})
 			q.results = append(q.results, r)
 			continue
