@@ -125,10 +125,7 @@ func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts,
 		}
 		return Facts{User: foldLogin(folded(login, delim))}, err
 	}
-	f := Facts{Known: true, Held: u.Held, Disabled: u.Disabled, User: req.SASL.Username}
-	if login != u.Addr {
-		f.User = u.Addr.String()
-	}
+	f := Facts{Known: true, Held: u.Held, Disabled: u.Disabled, User: u.Addr.String()} // one name, however it was typed
 	if req.MailFrom == "" || s.policy.profile(req.PolicyContext).senderLogin == unit.Off {
 		return f, nil
 	}

@@ -296,3 +296,21 @@ func TestStoresAway(t *testing.T) {
 		t.Errorf("outbound without counters got %q, want DUNNO DUNNO", got)
 	}
 }
+
+// TestLoginSpelledOtherwise: a login counts as its account, however it is typed.
+func TestLoginSpelledOtherwise(t *testing.T) {
+	r := newRig(t, limits(limit.Limit{Name: "outgoing", Of: limit.Messages, Rate: limit.Per(1, time.Hour)}))
+	for i, login := range []string{"alice@example.org", "alice@Example.ORG", `"alice"@example.org`, "Alice@example.org", "alice+x@example.org", "alice@example.org."} {
+		req := Request{
+			ProtocolState: StateData, Instance: login, Client: Client{Addr: netip.MustParseAddr("198.51.100.7"), Port: 1025},
+			Envelope: Envelope{MailFrom: "alice@example.org", RcptTo: "x@example.net", RecipientCount: 1}, SASL: SASL{Method: "PLAIN", Username: login},
+		}
+		want := "DUNNO"
+		if i > 0 {
+			want = "450 4.7.1 limit outgoing: 1 of 1 messages in 1h used by alice@example.org;"
+		}
+		if got := r.smtpd(t).ask(req); !strings.HasPrefix(got, want) {
+			t.Errorf("login %s got %q, want %q", login, got, want)
+		}
+	}
+}
