@@ -38,6 +38,9 @@ func TestNormal(t *testing.T) {
 		"HELO:Ylmf-PC":           "helo:ylmf-pc",
 		"rdns:*.Dyn.Example.":    "rdns:*.dyn.example",
 		`rdns:/^DSL-\d+/`:        `rdns:/^DSL-\d+/`,
+		"Bücher.example":         "xn--bcher-kva.example",
+		"a@bücher.example":       "a@xn--bcher-kva.example",
+		"@bücher.example":        "@xn--bcher-kva.example",
 		`"a b"@example.com`:      `"a b"@example.com`,
 		" padded@example.com ":   "padded@example.com",
 		"helo:[192.0.2.1]":       "helo:[192.0.2.1]",
@@ -114,6 +117,7 @@ func TestFind(t *testing.T) {
 		{"helo glob", []Entry{deny("helo:y*-p?", "")}, "deny helo:y*-p?"},
 		{"rdns glob", []Entry{deny("rdns:*.dyn.*", "")}, "deny rdns:*.dyn.*"},
 		{"rdns pattern", []Entry{deny(`rdns:/^dsl-\d+\./`, "")}, `deny rdns:/^dsl-\d+\./`},
+		{"rdns pattern in capitals", []Entry{deny(`rdns:/^DSL-\d+\./`, "")}, `deny rdns:/^DSL-\d+\./`},
 		{"rdns is whole", []Entry{deny("rdns:dyn.isp.example", "")}, ""},
 		{"longer domain", []Entry{deny("shop.example", ""), allow("mail.shop.example", "")}, "allow mail.shop.example"},
 		{"address before network", []Entry{deny("192.0.2.7", ""), allow("shop.example", "")}, "allow shop.example"},
@@ -145,6 +149,15 @@ func TestFind(t *testing.T) {
 	long.MailFrom.LocalPart, long.RcptTo.LocalPart = "", ""
 	if e, ok := New([]Entry{deny("shop.example", "@example.org")}).Find(long, noon); !ok {
 		t.Errorf("without local parts Find() = %v", e)
+	}
+	unicode := sub // with SMTPUTF8 the same domain has two names
+	for _, from := range []string{"x@mail.bücher.example", "x@mail.xn--bcher-kva.example"} {
+		unicode.MailFrom = addr(t, from)
+		for _, entry := range []string{"bücher.example", "xn--bcher-kva.example"} {
+			if _, ok := New([]Entry{deny(entry, "")}).Find(unicode, noon); !ok {
+				t.Errorf("%s is not found by the entry %s", from, entry)
+			}
+		}
 	}
 	null := sub
 	null.MailFrom = mailaddr.Address{}

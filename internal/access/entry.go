@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
+
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/netaddr"
 )
@@ -131,6 +133,7 @@ func parseName(s string) (name, error) {
 		if err != nil || a.Domain == "" || strings.Contains(s, "*") {
 			return name{}, badName(s)
 		}
+		a.Domain = inASCII(a.Domain)
 		text := a.Folded().String()
 		return name{kind: ofAddress, text: text, key: text}, nil
 	}
@@ -143,10 +146,24 @@ func domainName(s string) (name, error) {
 	if err != nil || !strings.Contains(d, ".") {
 		return name{}, badName(s)
 	}
+	d = inASCII(d)
 	if alone {
 		return name{kind: ofExact, text: "@" + d, key: d}, nil
 	}
 	return name{kind: ofDomain, text: d, key: d}, nil
+}
+
+// inASCII returns a domain in A-labels. With SMTPUTF8 a client chooses between
+// two names of one domain, and Postfix hands on what it typed. What has no such
+// form stays.
+func inASCII(domain string) string {
+	if !strings.ContainsFunc(domain, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return domain
+	}
+	if a, err := idna.Lookup.ToASCII(domain); err == nil {
+		return a
+	}
+	return domain
 }
 
 func badName(s string) error {
@@ -159,7 +176,8 @@ func clientPattern(k kind, prefix, s string) (name, error) {
 		return name{}, fmt.Errorf("%w: it holds a control character", ErrInvalid)
 	}
 	if len(s) > 2 && s[0] == '/' && s[len(s)-1] == '/' {
-		re, err := regexp.Compile(s[1 : len(s)-1])
+		// Names of hosts have no case, and are in lower case when they are compared.
+		re, err := regexp.Compile("(?i)" + s[1:len(s)-1])
 		if err != nil {
 			return name{}, fmt.Errorf("%w: %v", ErrInvalid, err)
 		}

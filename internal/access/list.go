@@ -67,6 +67,7 @@ func (l *List) Find(s Subject, now time.Time) (Entry, bool) {
 		return Entry{}, false
 	}
 	s.MailFrom, s.RcptTo = s.MailFrom.Folded(), s.RcptTo.Folded()
+	s.MailFrom.Domain = inASCII(s.MailFrom.Domain)
 	s.Helo = strings.ToLower(strings.TrimSuffix(s.Helo, "."))
 	s.ClientName = strings.ToLower(strings.TrimSuffix(s.ClientName, "."))
 	s.Client = s.Client.Unmap().WithZone("")
