@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,11 +42,27 @@ type addrResolver interface {
 // a stranger's choice: he shall not have us speak to what only we can reach.
 func public(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// shared is the address space of carriers (RFC 6598).
-var shared = netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64}), 10)
+// special are networks of RFC 6890 that net/netip has no word for. The last six
+// are IPv6 addresses that hold one of IPv4, or lead to one: through a translator
+// of ours they would lead to what is private.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carriers, RFC 6598
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("fec0::/10"), // site-local, RFC 3879
+	netip.MustParsePrefix("::/96"),
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // RFC 2765
+	netip.MustParsePrefix("64:ff9b::/96"),    // RFC 6052
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // RFC 8215
+	netip.MustParsePrefix("2001::/32"),       // Teredo
+	netip.MustParsePrefix("2002::/16"),       // 6to4
+}
 
 // fetch returns the policy of domain.
 func (f *fetcher) fetch(ctx context.Context, domain string) (Policy, error) {

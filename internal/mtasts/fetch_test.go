@@ -160,6 +160,9 @@ func TestFetchStaysPublic(t *testing.T) {
 		"192.0.2.1": true, "2001:db8::1": true, "127.0.0.1": false, "::1": false, "10.1.2.3": false, "192.168.0.1": false,
 		"172.16.0.1": false, "169.254.1.1": false, "fe80::1": false, "fd00::1": false, "100.64.0.1": false, "0.0.0.0": false,
 		"::": false, "224.0.0.1": false, "::ffff:127.0.0.1": false, "::ffff:10.0.0.1": false, "255.255.255.255": false,
+		"0.1.2.3": false, "192.0.0.8": false, "198.18.0.1": false, "240.0.0.1": false, "fec0::1": false, "::7f00:1": false,
+		"::ffff:0:10.0.0.1": false, "64:ff9b::a00:1": false, "64:ff9b:1::a00:1": false, "2001::1": false, "2002:a00:1::1": false,
+		"2001:67c:2e8::1": true, "198.51.100.1": true,
 	} {
 		if got := public(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("public(%s) = %v, want %v", addr, got, want)
