@@ -67,5 +67,5 @@ func FromJournal(r journal.Record) []Asked {
 // before, which a replay cannot know.
 func (a Asked) History() bool {
 	return strings.HasPrefix(a.Record.Rule, "limit ") || a.Record.Rule == ruleGreylist || a.Record.Rule == ruleHeld ||
-		a.Record.Rule == ruleAccounts || a.Record.Rule == ruleLate
+		a.Record.Rule == ruleSRSTarget || a.Record.Rule == ruleAccounts || a.Record.Rule == ruleLate
 }

@@ -119,6 +119,10 @@ func TestFromJournal(t *testing.T) {
 	if got := FromJournal(rcpt); len(got) != 1 || got[0].Request.ProtocolState != StateRcpt || !got[0].History() {
 		t.Errorf("FromJournal(rcpt) = %+v", got)
 	}
+	rcpt.Rule = ruleSRSTarget
+	if got := FromJournal(rcpt); len(got) != 1 || !got[0].History() {
+		t.Errorf("FromJournal(rcpt) of too many bounces = %+v, want it to come from history", got)
+	}
 	helo := journal.Record{Daemon: daemon, Event: "helo", Helo: "x"}
 	if got := FromJournal(helo); len(got) != 1 || got[0].Request.ProtocolState != StateHELO {
 		t.Errorf("FromJournal(helo) = %+v", got)

@@ -21,6 +21,7 @@ import (
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/lists/maps"
 	"github.com/gatepost/gatepost/internal/resolver"
+	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/policyd"
 )
 
@@ -125,11 +126,13 @@ func (a *app) try(ctx context.Context, c *admin.Client, text string) (t policyd.
 	if !errors.As(err, &refused) || refused.Status != http.StatusNotFound {
 		return t, err
 	}
-	s, err := a.policyServer(c)
+	s, lacks, err := a.policyServer(c)
 	if err != nil {
 		return t, err
 	}
-	return s.Try(ctx, []byte(text), false)
+	t, err = s.Try(ctx, []byte(text), false)
+	t.Lacks = append(t.Lacks, lacks...)
+	return t, err
 }
 
 func printTrial(w io.Writer, t policyd.Trial) {
@@ -153,25 +156,34 @@ func printTrial(w io.Writer, t policyd.Trial) {
 }
 
 // policyServer returns a policy server of the configuration over the accounts of
-// c, which listens nowhere and whose limits have counted nothing.
-func (a *app) policyServer(c *admin.Client) (*policyd.Server, error) {
+// c, which listens nowhere and whose limits have counted nothing, and what it
+// can not judge.
+func (a *app) policyServer(c *admin.Client) (s *policyd.Server, lacks []string, err error) {
 	cfg, err := a.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	dns, err := resolver.New(cfg.Resolver, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m, err := maps.New(cfg.Maps, nil, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	var reverse srs.Live
+	r, err := cfg.rewriter(srs.ReadKeys)
+	if err != nil {
+		lacks = append(lacks, err.Error())
+	} else {
+		reverse.Set(r)
 	}
 	store := &rememberedAccounts{Store: c.Accounts(), kept: map[string]any{}}
-	return policyd.New(cfg.Policyd, policyd.Deps{
-		Accounts: store, Limits: limit.New(nil), Entries: access.NewCache(store), DNS: dns, Maps: m,
+	s, err = policyd.New(cfg.Policyd, policyd.Deps{
+		Accounts: store, Limits: limit.New(nil), Entries: access.NewCache(store), DNS: dns, Maps: m, SRS: &reverse,
 	}, log)
+	return s, lacks, err
 }
 
 func newPolicyRules(a *app) *cobra.Command {

@@ -48,9 +48,12 @@ accounts are left out: they came from what had been counted or seen before.`,
 			return err
 		}
 		defer done()
-		s, err := a.policyServer(c)
+		s, lacks, err := a.policyServer(c)
 		if err != nil {
 			return err
+		}
+		for _, l := range lacks {
+			warn(cmd.ErrOrStderr(), "not judged: %s", l)
 		}
 		r, err := replayPolicy(cmd.Context(), c, s, from)
 		if err != nil {

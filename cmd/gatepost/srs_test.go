@@ -58,3 +58,27 @@ func TestSRSByHand(t *testing.T) {
 		t.Error("key_file is not taken")
 	}
 }
+
+// TestPolicyTestKnowsSRS: without a running policy server the command judges SRS
+// addresses by the keys, too.
+func TestPolicyTestKnowsSRS(t *testing.T) {
+	m := newMachine(t)
+	m.configure(t, "policyd: {srs: {domain: srs.example.org}}\n")
+	m.must(t, "domain", "add", "example.org")
+	test := func(sender, rcpt string) string {
+		t.Helper()
+		a := m.runWith(t, "protocol_state=RCPT\nsender="+sender+"\nrecipient="+rcpt+"\n", "policy", "test")
+		return a.out + a.talk
+	}
+	if out := test("x@far.example", "SRS0=AAAA=AA=far.example=bob@srs.example.org"); !strings.Contains(out, "not judged SRS keys: ") {
+		t.Errorf("without keys: %s", out)
+	}
+	m.must(t, "srs", "rotate")
+	made := strings.TrimSpace(m.must(t, "srs", "test", "bob@far.example"))
+	if out := test("x@far.example", made); !strings.Contains(out, "because of srs_sender") {
+		t.Errorf("with a sender: %s", out)
+	}
+	if out := test("", made); !strings.HasPrefix(out, "answer     DUNNO") {
+		t.Errorf("a bounce: %s", out)
+	}
+}
