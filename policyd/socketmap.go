@@ -146,9 +146,9 @@ func (t *lookupTalk) lookup(ctx context.Context, data []byte) Answer {
 		return Answer{Status: StatusPerm, Text: "malformed request"}
 	}
 	snap := t.now.Load()
-	ctx, cancel := context.WithTimeout(ctx, snap.bounds.request)
-	defer cancel()
-	a, err := t.table(ctx, l, snap)
+	late := &deadline{Context: ctx, at: time.Now().Add(snap.bounds.request)}
+	defer late.stop()
+	a, err := t.table(late, l, snap)
 	if err == nil {
 		return a
 	}
