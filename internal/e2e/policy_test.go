@@ -111,6 +111,12 @@ func TestForwardAndBounce(t *testing.T) {
 	}
 	abuse := stranger(got.MailFrom, "<forward.2@example.com>")
 	wantReply(t, send(t, abuse), "RCPT", 550, "bounces")
+	local, domain, _ := strings.Cut(got.MailFrom, "@")
+	for _, to := range []string{got.MailFrom + ".", local + "%" + domain, domain + "!" + local} { // Postfix makes that address of each
+		spelled := abuse
+		spelled.RcptTo = []string{to}
+		wantReply(t, send(t, spelled), "RCPT", 550, "bounces")
+	}
 	forged := abuse
 	forged.MailFrom = ""
 	forged.RcptTo = []string{strings.Replace(got.MailFrom, "=dave", "=victim", 1)}
