@@ -23,7 +23,7 @@ An entry names one of:
   192.0.2.0/24           clients of a network, or one address
   helo:ylmf-pc           clients by their HELO name; * and ? stand for any text
   rdns:*.dyn.example.net clients by their verified name
-  rdns:/^dsl-[0-9]+/     the same by an RE2 pattern
+  rdns:/^dsl-[0-9]+/     the same by an RE2 pattern, whatever its case
 
 Without --for it holds for everybody here. An entry for a mailbox comes before
 one for its domain, and that before one for the server; after that the nearer
@@ -32,9 +32,9 @@ name counts, and deny before allow. Who logged in is not looked at.`
 // newAllow and newDeny are the entries that let pass and that refuse.
 func newAllow(a *app) *cobra.Command {
 	return newAccess(a, false, "allow", "Senders and clients that are let pass",
-		`An allowed sender or client does not come before the checks of policyd.checks, and
-not before deny entries that are less near. It is still judged by what it sends,
-and may not relay.`, "gatepost allow add mx.partner.example --for example.org")
+		`An allowed sender or client is spared the checks of policyd.checks, the greylist,
+and deny entries that are less near. It is still judged by what it sends, and may
+not relay.`, "gatepost allow add mx.partner.example --for example.org")
 }
 
 func newDeny(a *app) *cobra.Command {
