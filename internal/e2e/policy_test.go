@@ -154,12 +154,30 @@ func TestGrantedSender(t *testing.T) {
 	if o := send(t, m); o.Reply.Code != 553 {
 		t.Fatalf("without a grant: %v at %s, want 553", o.Reply, o.At)
 	}
+	// In the header alone: it goes out, and nothing signs for it.
+	h := m
+	h.MailFrom, h.Data = box.User, bytes.Replace(m.Data, []byte("<grant.1@"), []byte("<grant.2@"), 1)
+	out := send(t, h)
+	wantTaken(t, out)
+	if why := dkimWhy(t, out.Reply.QueueID()); !strings.Contains(why, "may not use the header From") && !strings.Contains(why, "no key") {
+		t.Errorf("dkim why:\n%s", why)
+	}
 	cli(t, "", "user", "grant", box.User, "--send-as", as)
 	wantTaken(t, send(t, m))
 	cli(t, "", "user", "revoke", box.User, "--send-as", as)
 	if o := send(t, m); o.Reply.Code != 553 {
 		t.Errorf("after revoke: %v at %s, want 553", o.Reply, o.At)
 	}
+}
+
+// dkimWhy returns what dkim why says, which fails where nothing signed.
+func dkimWhy(t *testing.T, queueID string) string {
+	t.Helper()
+	out, err := the.CLI("", "dkim", "why", queueID)
+	if err != nil {
+		out += err.Error()
+	}
+	return out
 }
 
 // TestDenied: an entry refuses a sender for one mailbox only, at once, until it
@@ -207,6 +225,18 @@ func TestActionsThroughPostfix(t *testing.T) {
 				t.Errorf("went to %q, %v", got.RcptTo, err)
 			}
 		}},
+		{"BCC dave@example.net", 250, func(t *testing.T, id string, _ lab.Outcome) {
+			read(t, box, id)
+			if got, err := the.Await(id); err != nil || len(got.RcptTo) != 1 || got.RcptTo[0] != "dave@example.net" {
+				t.Errorf("the copy went to %q, %v", got.RcptTo, err)
+			}
+		}},
+		{"FILTER smtp:[mx.example.net]", 250, func(t *testing.T, id string, _ lab.Outcome) {
+			if got, err := the.Await(id); err != nil || len(got.RcptTo) != 1 || got.RcptTo[0] != box.User {
+				t.Errorf("went to %q, %v", got.RcptTo, err)
+			}
+		}},
+		{"DEFER_IF_REJECT wait", 250, nil},
 		{"HOLD", 250, func(t *testing.T, _ string, o lab.Outcome) {
 			id := o.Reply.QueueID()
 			if out, err := the.Postfix("postqueue", "-p"); err != nil || !strings.Contains(out, id+"!") {
@@ -239,7 +269,11 @@ func TestLimitSurvivesKill(t *testing.T) {
 	try := func() bool {
 		n++
 		msg := lab.Message{From: box.User, To: "dave@example.net", Subject: "One of many", ID: fmt.Sprintf("<counted.%d@example.org>", n), Body: "Hi.\n"}
-		return send(t, submission(box, "dave@example.net", msg)).Reply.Code == 250
+		m := submission(box, "dave@example.net", msg)
+		if n%2 == 0 {
+			m.To = lab.ServerIP + ":465"
+		}
+		return send(t, m).Reply.Code == 250
 	}
 	for i := range 5 {
 		if !try() {
