@@ -10,7 +10,7 @@
 //	192.0.2.0/24            the client's network
 //	helo:ylmf-pc            the HELO name, with * and ? for a glob
 //	rdns:*.dyn.example.net  the verified name of the client
-//	rdns:/^dsl-[0-9]+/      the same by an RE2 pattern, in lower case
+//	rdns:/^dsl-[0-9]+/      the same by an RE2 pattern, whatever its case
 //
 // It holds for the whole server, for one domain or for one mailbox. The nearer
 // scope decides first: a mailbox before its domain before the server. Within a
