@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,7 +164,7 @@ func (l Limit) Validate() error {
 	if err := l.validBy(); err != nil {
 		errs = append(errs, config.Invalid("by", "%v", err))
 	}
-	if !known(ofs, l.Counts()) {
+	if !slices.Contains(ofs, l.Counts()) {
 		errs = append(errs, config.Invalid("of", "%q is unknown: use %s", l.Of, words(ofs)))
 	}
 	if err := l.Rate.valid(l.Counts()); err != nil {
@@ -190,7 +191,7 @@ func (l Limit) Validate() error {
 func (l *Limit) validBy() error {
 	seen := map[By]bool{}
 	for _, p := range l.By.parts() {
-		if !known(bys, p) {
+		if !slices.Contains(bys, p) {
 			return fmt.Errorf("%q is unknown: use %s, or several with commas", p, words(bys))
 		}
 		if seen[p] {
@@ -214,15 +215,6 @@ func (l *Limit) validBurst() error {
 		}
 	}
 	return nil
-}
-
-func known[T comparable](all []T, one T) bool {
-	for _, k := range all {
-		if k == one {
-			return true
-		}
-	}
-	return false
 }
 
 // words lists all for a person.
