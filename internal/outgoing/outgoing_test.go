@@ -344,3 +344,33 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// breaking takes a message and then takes the disk away.
+type breaking struct {
+	script
+	q *Queue
+}
+
+func (b *breaking) send(ctx context.Context, e envelope, raw []byte) error {
+	b.q.dir += "/gone"
+	return b.script.send(ctx, e, raw)
+}
+
+// TestTakenOnce: a message that can not be removed from the spool is not sent
+// again while this process knows of it.
+func TestTakenOnce(t *testing.T) {
+	path := t.TempDir()
+	s := &breaking{}
+	q := queue(t, path, s)
+	s.q = q
+	if err := q.Add(notice("<1@x>")); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		q.round(t.Context())
+		q.dir = dir(path)
+	}
+	if len(s.got) != 1 || q.Len() != 0 {
+		t.Errorf("sent %d times, %d wait, want once and none", len(s.got), q.Len())
+	}
+}

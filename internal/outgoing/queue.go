@@ -55,6 +55,7 @@ func (q *Queue) note(id string, k Kind) {
 type tried struct {
 	times int
 	next  time.Time
+	taken bool // Postfix has it; only its file is left
 }
 
 // New opens the spool in path, which is made where it is missing. What waits
@@ -198,21 +199,40 @@ func (q *Queue) try(ctx context.Context, name string) {
 		q.giveUp(ctx, name, e, fmt.Errorf("read: %w", err))
 		return
 	}
-	err = q.sender.send(ctx, e, raw)
+	if !q.taken(name) {
+		err = q.sender.send(ctx, e, raw)
+	}
 	switch {
 	case err == nil:
-		if err := q.dir.done(name); err != nil {
-			q.log.LogAttrs(ctx, slog.LevelError, "mail of our own was sent and stays in the spool", slog.Any("err", err))
-			return
-		}
-		q.forget(name, e.MessageID)
-		q.log.LogAttrs(ctx, slog.LevelInfo, "mail of our own sent", attrs(e)...)
+		q.done(ctx, name, e)
 	case ctx.Err() != nil:
 	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.Load().GiveUp.Std():
 		q.giveUp(ctx, name, e, err)
 	default:
 		q.later(ctx, name, e, err)
 	}
+}
+
+func (q *Queue) taken(name string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tries[name].taken
+}
+
+// done removes a message that Postfix has taken. One that stays in the spool,
+// because the disk can not be written, is not sent again by this process.
+func (q *Queue) done(ctx context.Context, name string, e envelope) {
+	if err := q.dir.done(name); err != nil {
+		q.log.LogAttrs(ctx, slog.LevelError, "mail of our own was sent and stays in the spool", slog.Any("err", err))
+		q.mu.Lock()
+		t := q.tries[name]
+		t.taken = true
+		q.tries[name] = t
+		q.mu.Unlock()
+		return
+	}
+	q.forget(name, e.MessageID)
+	q.log.LogAttrs(ctx, slog.LevelInfo, "mail of our own sent", attrs(e)...)
 }
 
 func (q *Queue) giveUp(ctx context.Context, name string, e envelope, cause error) {
