@@ -19,8 +19,8 @@
 // every client only where Dovecot has "mailbox Junk { auto = subscribe }".
 //
 // Limits: one mail user owns all mailboxes and this process runs as it; files
-// are 0600 and directories 0700. No quota is kept (maildirsize is not
-// written). Folder names are plain ASCII. Several recipients get a file each,
+// are 0600 and directories 0700. No quota is kept: maildirsize is read for others
+// and not written, so that Dovecot learns of our mail with its next count. Folder names are plain ASCII. Several recipients get a file each,
 // no hard links. What a killed process left in tmp is not removed here: Dovecot
 // does that after 36 hours.
 package maildir
