@@ -164,7 +164,7 @@ func stranger(from, rcpt string, change func(*Request)) Request {
 func all(mode unit.Mode) func(*Config) {
 	return func(c *Config) {
 		c.RejectUnauthenticatedLocalSender, c.AccessLists = mode, mode
-		c.Checks = ChecksConfig{mode, mode, mode, mode, mode, mode}
+		c.Checks = ChecksConfig{mode, mode, mode, mode, mode, mode, mode, 452}
 		c.TrustedHosts = []TrustedHost{
 			{Networks: []netaddr.Prefix{{Prefix: netip.MustParsePrefix("198.51.100.64/28")}}, Domains: []string{"example.org"}, Mode: mode},
 			{Networks: []netaddr.Prefix{{Prefix: netip.MustParsePrefix("198.51.100.80/28")}}, Forwards: true},

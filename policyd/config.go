@@ -76,6 +76,8 @@ type Config struct {
 	RecipientDelimiter string `yaml:"-"`
 	// Hostname is ours, handed in from there, too.
 	Hostname string `yaml:"-"`
+	// MailRoot has the mailboxes, handed in from there, too; empty: none is known.
+	MailRoot string `yaml:"-"`
 }
 
 // Profile is what holds for the requests with one policy_context.
@@ -161,7 +163,7 @@ func (c Config) admissionConfig() AdmissionConfig {
 	return AdmissionConfig{
 		RejectUnauthenticatedLocalSender: c.RejectUnauthenticatedLocalSender,
 		AccessLists:                      c.AccessLists, TrustedHosts: c.TrustedHosts, Checks: c.Checks,
-		Hostname: c.Hostname, Delimiter: c.RecipientDelimiter,
+		Hostname: c.Hostname, Delimiter: c.RecipientDelimiter, MailRoot: c.MailRoot,
 	}
 }
 

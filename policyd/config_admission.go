@@ -26,6 +26,8 @@ type AdmissionConfig struct {
 	Hostname string
 	// Delimiter is recipient_delimiter.
 	Delimiter string
+	// MailRoot has the mailboxes (package maildir), handed in as Hostname.
+	MailRoot string
 }
 
 // TrustedHost is clients that may send without a login, and as whom.
@@ -59,6 +61,12 @@ type ChecksConfig struct {
 	// ListPosting refuses who may not write to an address: the rules of
 	// "gatepost alias post" and "gatepost alias block".
 	ListPosting unit.Mode `yaml:"list_posting"`
+	// OverQuota refuses a recipient whose mailboxes all are full, by their files
+	// maildirsize.
+	OverQuota unit.Mode `yaml:"over_quota"`
+	// OverQuotaCode is the reply code for it: 452, and the sender tries again, or
+	// 552.
+	OverQuotaCode int `yaml:"over_quota_code"`
 }
 
 // DefaultChecks returns the modes that an empty file means. What can refuse
@@ -67,7 +75,7 @@ type ChecksConfig struct {
 func DefaultChecks() ChecksConfig {
 	return ChecksConfig{
 		HeloIP: unit.Off, HeloOwnName: unit.Off, PTRMissing: unit.Off, SenderDomainMissing: unit.Off, UnknownRecipient: unit.Off,
-		ListPosting: unit.Enforce,
+		ListPosting: unit.Enforce, OverQuota: unit.Off, OverQuotaCode: 452,
 	}
 }
 
@@ -79,6 +87,9 @@ func (c AdmissionConfig) Validate() error {
 	}
 	for _, m := range c.Checks.modes() {
 		errs = append(errs, validMode("checks."+m.name, m.mode))
+	}
+	if n := c.Checks.OverQuotaCode; n != 452 && n != 552 {
+		errs = append(errs, config.Invalid("checks.over_quota_code", "%d is not 452 or 552", n))
 	}
 	for i, h := range c.TrustedHosts {
 		errs = append(errs, config.Under(fmt.Sprintf("trusted_hosts[%d]", i), h.validate()))
@@ -96,6 +107,7 @@ func (c ChecksConfig) modes() []namedMode {
 	return []namedMode{
 		{ruleHeloIP, c.HeloIP}, {ruleHeloOwnName, c.HeloOwnName}, {rulePTRMissing, c.PTRMissing},
 		{ruleSenderDomain, c.SenderDomainMissing}, {ruleUnknownRecipient, c.UnknownRecipient}, {ruleListPosting, c.ListPosting},
+		{ruleOverQuota, c.OverQuota},
 	}
 }
 

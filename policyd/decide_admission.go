@@ -18,6 +18,7 @@ type admission struct {
 	hosts               []TrustedHost
 	checks              ChecksConfig
 	hostname, delim     string
+	mailRoot            string
 	// geo tells countries to the rules; nil knows none.
 	geo *geo.Table
 }
@@ -26,7 +27,7 @@ type admission struct {
 func (c AdmissionConfig) build() admission {
 	return admission{
 		localSender: c.RejectUnauthenticatedLocalSender, access: c.AccessLists,
-		hosts: c.TrustedHosts, checks: c.Checks, hostname: c.Hostname, delim: c.Delimiter,
+		hosts: c.TrustedHosts, checks: c.Checks, hostname: c.Hostname, delim: c.Delimiter, mailRoot: c.MailRoot,
 	}
 }
 
@@ -50,6 +51,9 @@ type AdmitFacts struct {
 	// to whom it leads.
 	Posting account.Posting
 	Member  bool
+	// Full are the mailboxes that the recipient leads to, if each is over quota;
+	// none where one has room, or is not known to have none.
+	Full []mailaddr.Address
 
 	trust trust
 	// author is the login, or the sender of one who did not log in and whose
@@ -92,6 +96,8 @@ func admissionHint(v *Verdict, req *Request, user string, f *AdmitFacts) string 
 			return "the entry was added because: " + named(f.Entry.Reason)
 		case r == ruleListPosting && f.Posting.Reason != "":
 			return "the rule was set because: " + named(f.Posting.Reason)
+		case r == ruleOverQuota:
+			return fullHint(f.Full)
 		}
 	}
 	return ""

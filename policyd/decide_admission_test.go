@@ -49,7 +49,7 @@ func FuzzDecideAdmission(f *testing.F) {
 		facts := AdmitFacts{
 			SenderLocal: three(0), ClientName: three(2), SenderDomain: three(4), Recipient: three(6), RecipientAway: bits&256 != 0,
 			Entry: access.Entry{Name: name, Deny: bits&512 != 0}, Posting: account.Posting{Rule: rules[int(bits>>10)%len(rules)]},
-			Member: bits&1024 != 0, trust: trust{host: bits&2048 != 0, sender: bits&4096 != 0},
+			Member: bits&1024 != 0, Full: make([]mailaddr.Address, bits>>13), trust: trust{host: bits&2048 != 0, sender: bits&4096 != 0},
 		}
 		verdict := func(mode unit.Mode) Verdict {
 			c := Default()
@@ -105,6 +105,9 @@ func TestAdmissionConfig(t *testing.T) {
 		{"reject_unauthenticated_local_sender", func(c *Config) { c.RejectUnauthenticatedLocalSender = "on" }},
 		{"access_lists", func(c *Config) { c.AccessLists = "" }},
 		{"checks.helo_ip", func(c *Config) { c.Checks.HeloIP = "yes" }},
+		{"checks.over_quota", func(c *Config) { c.Checks.OverQuota = "452" }},
+		{"checks.over_quota_code", func(c *Config) { c.Checks.OverQuotaCode = 550 }},
+		{"checks.over_quota_code", func(c *Config) { c.Checks.OverQuotaCode = 0 }},
 		{"checks.list_posting", func(c *Config) { c.Checks.ListPosting = "" }},
 		{"trusted_hosts[0].networks", func(c *Config) { c.TrustedHosts = []TrustedHost{{Forwards: true}} }},
 		{"trusted_hosts[0].networks", func(c *Config) { c.TrustedHosts = []TrustedHost{{Networks: prefix("0.0.0.0/0"), Forwards: true}} }},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -19,6 +20,7 @@ const (
 	ruleSenderDomain     = "sender_domain_missing"
 	ruleUnknownRecipient = "unknown_recipient"
 	ruleListPosting      = "list_posting"
+	ruleOverQuota        = "over_quota"
 )
 
 // outcome is what a look-up found out: unknown is no answer, or no question.
@@ -56,6 +58,21 @@ func decideChecks(v *Verdict, a *admission, req *Request, f *AdmitFacts, allowed
 		v.set(c.UnknownRecipient, ruleUnknownRecipient, refusal(550, "1.1", named(req.RcptTo)+" is not known here"))
 	}
 	decidePosting(v, c.ListPosting, req, f)
+	if len(f.Full) > 0 { // last: what is refused for good need not come back
+		v.set(c.OverQuota, ruleOverQuota, refusal(c.OverQuotaCode, "2.2", "the mailbox of "+named(req.RcptTo)+" is full"))
+	}
+}
+
+// fullHint tells the administrator whose mailboxes are full.
+func fullHint(full []mailaddr.Address) string {
+	var names []string
+	for _, a := range full[:min(len(full), maxShownOwners)] {
+		names = append(names, a.String())
+	}
+	if len(full) > len(names) {
+		names = append(names, "...")
+	}
+	return "over quota, as its maildirsize says: " + strings.Join(names, ", ") + "; doveadm quota recalc counts again"
 }
 
 // decideClientChecks asks the checks that a stranger has to stand.

@@ -50,7 +50,9 @@
 // time, is Config.DefaultAction for outbound mail and DUNNO for inbound mail. The state store never fails a request: what it
 // cannot count lets the mail pass.
 //
-// The conditions of rules are those of package rule. Over quota is not looked at:
-// accounts do not know what a mailbox holds. Internationalised domains are
-// compared as Postfix sends them, not converted.
+// The conditions of rules are those of package rule. What a mailbox holds is known
+// from its file maildirsize alone (package maildirsize), which Dovecot keeps with
+// quota = maildir; with its other quota drivers nobody is over quota here. The size
+// that the client claims is not added: Dovecot takes a last mail above the limit,
+// too. Internationalised domains are compared as Postfix sends them, not converted.
 package policyd

@@ -92,7 +92,7 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 // addresses has many of them.
 func (g *gatherer) tellRefused(req *Request, f *Facts, v Verdict) {
 	if g.refused == nil || req.ProtocolState != StateRcpt || req.SASL.Username == "" || v.Word() != "reject" ||
-		v.Rule == ruleHeld || v.Rule == ruleDisabled || strings.HasPrefix(v.Rule, "limit ") {
+		v.Rule == ruleHeld || v.Rule == ruleDisabled || v.Rule == ruleOverQuota || strings.HasPrefix(v.Rule, "limit ") {
 		return
 	}
 	g.refused(f.User, req.Client.Addr)

@@ -69,7 +69,7 @@ func (g *admitter) admit(ctx context.Context, a *admission, w wants, req *Reques
 		}
 		g.owners(ctx, a, req, from, f, out)
 	}
-	if w.recipientLocal || a.checks.UnknownRecipient != unit.Off || a.checks.ListPosting != unit.Off {
+	if c := a.checks; w.recipientLocal || c.UnknownRecipient != unit.Off || c.ListPosting != unit.Off || c.OverQuota != unit.Off {
 		out.RecipientLocal = g.local(ctx, req, to.Domain)
 	}
 	g.recipient(ctx, a, req, from, to, f, out)

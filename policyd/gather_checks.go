@@ -2,11 +2,15 @@ package policyd
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -70,4 +74,48 @@ func (g *admitter) noAnswer(ctx context.Context, req *Request, err error) {
 		g.log.LogAttrs(ctx, slog.LevelDebug, "check without an answer of the DNS, it refuses nothing",
 			slog.String("session", req.Instance), slog.String("mail_from", req.MailFrom), slog.Any("err", err))
 	}
+}
+
+// maxQuotaBoxes bounds the mailboxes that are looked at for one recipient: a list
+// of more is never full.
+const maxQuotaBoxes = 20
+
+// full returns the mailboxes that mail for to reaches, if each of them is over
+// quota. Where one has room, is elsewhere or does not tell there are none: a mail
+// that Dovecot refuses later is better than one that is refused in error.
+func (g *admitter) full(ctx context.Context, a *admission, req *Request, to mailaddr.Address) []mailaddr.Address {
+	boxes, err := account.Owners(ctx, g.accounts, to, a.delim, maxQuotaBoxes+1)
+	if err != nil {
+		g.away(ctx, req, err)
+		return nil
+	}
+	if len(boxes) > maxQuotaBoxes || a.mailRoot == "" {
+		return nil
+	}
+	for _, b := range boxes {
+		if passed(ctx) != nil || !g.overQuota(ctx, a.mailRoot, req, b) {
+			return nil
+		}
+	}
+	if len(boxes) == 0 {
+		return nil
+	}
+	outside, err := account.Forwards(ctx, g.accounts, []mailaddr.Address{to}, a.delim)
+	if err != nil {
+		g.away(ctx, req, err)
+	}
+	if outside || err != nil {
+		return nil
+	}
+	return boxes
+}
+
+// overQuota reports whether a mailbox is known to be full.
+func (g *admitter) overQuota(ctx context.Context, root string, req *Request, box mailaddr.Address) bool {
+	u, err := maildir.ReadUsage(root, box)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without maildirsize there is no such quota
+		g.log.LogAttrs(ctx, slog.LevelDebug, "quota of a mailbox not known, it refuses nothing",
+			slog.String("session", req.Instance), slog.String("user", box.String()), slog.Any("err", err))
+	}
+	return err == nil && u.Over()
 }

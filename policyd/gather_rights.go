@@ -45,6 +45,9 @@ func (g *admitter) recipient(ctx context.Context, a *admission, req *Request, fr
 	if a.checks.ListPosting != unit.Off && out.RecipientLocal == yes {
 		g.posting(ctx, a, req, from, to, f, out)
 	}
+	if a.checks.OverQuota != unit.Off && out.RecipientLocal == yes && out.Recipient != no {
+		out.Full = g.full(ctx, a, req, to)
+	}
 }
 
 // there reports whether a mailbox, an alias or a catch-all takes mail for to, as

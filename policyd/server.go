@@ -55,7 +55,7 @@ type Deps struct {
 	// window. It must not block.
 	Notice func(context.Context, limit.Event)
 	// Refused is told of each recipient of a logged-in user that is refused for
-	// good, limits and held accounts aside. It must not block.
+	// good, limits, held accounts and full mailboxes aside. It must not block.
 	Refused func(user string, client netip.Addr)
 }
 

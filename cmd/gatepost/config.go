@@ -193,6 +193,7 @@ func (c *Config) handDown() {
 	c.DNSLists.Reject = c.Scan.Reject
 	c.Policyd.RecipientDelimiter = c.RecipientDelimiter
 	c.Policyd.Hostname = c.Hostname
+	c.Policyd.MailRoot = c.MailRoot
 	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
 	c.Authd.HeldSubmits = c.Policyd.Held != policyd.HeldReject
 	c.Lmtpd.Hostname = c.Hostname

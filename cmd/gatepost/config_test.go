@@ -235,3 +235,17 @@ func FuzzConfig(f *testing.F) {
 		_ = config.Decode("gatepost.yaml", []byte(in), &cfg) // refused is fine, a panic is not
 	})
 }
+
+// All who look into mailboxes look below the same root.
+func TestMailRootIsHandedDown(t *testing.T) {
+	c := Default()
+	c.MailRoot = "/srv/mail"
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{"authd": c.Authd.MailRoot, "lmtpd": c.Lmtpd.MailRoot, "policyd": c.Policyd.MailRoot} {
+		if got != c.MailRoot {
+			t.Errorf("%s has the mail root %q, want %q", name, got, c.MailRoot)
+		}
+	}
+}
