@@ -115,7 +115,10 @@ func TestForwardAndBounce(t *testing.T) {
 	for _, to := range []string{got.MailFrom + ".", local + "%" + domain, domain + "!" + local} { // Postfix makes that address of each
 		spelled := abuse
 		spelled.RcptTo = []string{to}
-		wantReply(t, send(t, spelled), "RCPT", 550, "bounces")
+		// reject_non_fqdn_recipient may be first.
+		if o := send(t, spelled); o.At != "RCPT" || o.Reply.Code/100 != 5 {
+			t.Errorf("to <%s>: %v at %s, want 5yz at RCPT", to, o.Reply, o.At)
+		}
 	}
 	forged := abuse
 	forged.MailFrom = ""
