@@ -16,6 +16,6 @@
 // (Wrote); a redirect is somebody else's mail and never is.
 //
 // Limits: one connection at a time; a message that the smtpd refuses for good,
-// for one of its recipients at least, is kept beside the spool and told in the
+// for all of its recipients, is kept beside the spool and told in the
 // log, because a bounce to ourselves would help nobody.
 package outgoing

@@ -294,6 +294,12 @@ func TestSMTP(t *testing.T) {
 	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Permanent {
 		t.Errorf("unknown recipient: %v", err)
 	}
+	be.seen = nil
+	e.RcptTo = []mailaddr.Address{addr("nobody@example.org"), addr("alice@example.org")}
+	var some *partly
+	if err := s.send(t.Context(), e, m.Raw); !errors.As(err, &some) || !strings.Contains(err.Error(), "nobody@") || !slices.Contains(be.seen, "to alice@example.org") {
+		t.Errorf("one unknown of two: %v, the server saw %q", err, be.seen)
+	}
 	if err := os.WriteFile(path, []byte("wrong\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

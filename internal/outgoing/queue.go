@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -202,8 +203,12 @@ func (q *Queue) try(ctx context.Context, name string) {
 	if !q.taken(name) {
 		err = q.sender.send(ctx, e, raw)
 	}
+	var some *partly
 	switch {
 	case err == nil:
+		q.done(ctx, name, e)
+	case errors.As(err, &some):
+		q.log.LogAttrs(ctx, slog.LevelError, "mail of our own is refused for some recipients", append(attrs(e), slog.Any("err", err))...)
 		q.done(ctx, name, e)
 	case ctx.Err() != nil:
 	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.Load().GiveUp.Std():

@@ -41,11 +41,13 @@ func (s *smtpSender) send(ctx context.Context, e envelope, raw []byte) error {
 	c := smtp.NewClient(conn)
 	c.CommandTimeout, c.SubmissionTimeout = sendTimeout, sendTimeout
 	defer c.Close()
-	if err := transact(c, *cfg, password, e, raw); err != nil {
+	err = transact(c, *cfg, password, e, raw)
+	var some *partly
+	if err != nil && !errors.As(err, &some) {
 		return classed(err)
 	}
 	_ = c.Quit() // the message is taken
-	return nil
+	return err
 }
 
 func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byte) error {
@@ -59,10 +61,9 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 	if err := c.Mail(e.MailFrom.String(), options(c, e, raw)); err != nil {
 		return fmt.Errorf("MAIL FROM: %w", err)
 	}
-	for _, r := range e.RcptTo {
-		if err := c.Rcpt(r.String(), nil); err != nil {
-			return fmt.Errorf("RCPT TO %s: %w", r, err)
-		}
+	refused, err := recipients(c, e)
+	if err != nil {
+		return err
 	}
 	w, err := c.Data()
 	if err != nil {
@@ -74,7 +75,37 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 	if err := w.Close(); err != nil {
 		return fmt.Errorf("end of DATA: %w", err)
 	}
+	if refused != nil {
+		return &partly{refused}
+	}
 	return nil
+}
+
+// partly means that the message was taken for some recipients, and will never be
+// for the others.
+type partly struct{ refused error }
+
+func (p *partly) Error() string { return p.refused.Error() }
+
+// recipients names them all. One that is refused for good keeps the message from
+// nobody else; one that is to be tried later keeps it from all, until then.
+func recipients(c *smtp.Client, e envelope) (refused, err error) {
+	var all []error
+	for _, r := range e.RcptTo {
+		err := c.Rcpt(r.String(), nil)
+		if err == nil {
+			continue
+		}
+		err = classed(fmt.Errorf("RCPT TO %s: %w", r, err))
+		if mailerr.ClassOf(err) != mailerr.Permanent {
+			return nil, err
+		}
+		all = append(all, err)
+	}
+	if len(all) == len(e.RcptTo) {
+		return nil, mailerr.With(mailerr.Permanent, errors.Join(all...))
+	}
+	return errors.Join(all...), nil
 }
 
 // options asks for SMTPUTF8 (RFC 6531) where an address or the header needs it
