@@ -166,7 +166,7 @@ func newDomainShow(a *app) *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout())
-			return printAliases(cmd, aliases)
+			return printAliases(cmd, s, aliases)
 		})
 	}
 	return cmd
@@ -245,7 +245,7 @@ func newAliasList(a *app, use, short string, args cobra.PositionalArgs) *cobra.C
 			if *asJSON {
 				return printJSON(cmd.OutOrStdout(), list(all))
 			}
-			return printAliases(cmd, all)
+			return printAliases(cmd, s, all)
 		})
 	}
 	return cmd
@@ -268,18 +268,31 @@ func newAliasShow(a *app) *cobra.Command {
 			if *asJSON {
 				return printJSON(cmd.OutOrStdout(), got)
 			}
-			return printAliases(cmd, []account.Alias{got})
+			return printAliases(cmd, s, []account.Alias{got})
 		})
 	}
 	return cmd
 }
 
-func printAliases(cmd *cobra.Command, all []account.Alias) error {
+// printAliases lists aliases; a target at none of our domains is outside.
+func printAliases(cmd *cobra.Command, s account.Store, all []account.Alias) error {
+	domains, err := s.Domains(cmd.Context())
+	if err != nil {
+		return err
+	}
+	ours := map[string]bool{}
+	for _, d := range domains {
+		ours[d.Name] = true
+	}
 	var rows [][]string
 	for _, al := range all {
 		var to []string
 		for _, t := range al.To {
-			to = append(to, t.String())
+			shown := t.String()
+			if !ours[strings.ToLower(t.Domain)] {
+				shown += " (outside)"
+			}
+			to = append(to, shown)
 		}
 		rows = append(rows, []string{al.Addr.String(), strings.Join(to, ", ")})
 	}

@@ -36,6 +36,25 @@ func TestAliasLoops(t *testing.T) {
 	m.must(t, "alias", "add", "alice@example.org", "alice@example.org", "bob@example.org")
 }
 
+// TestAliasesOutside: a list shows what leaves this server, and a domain can be
+// another name of one.
+func TestAliasesOutside(t *testing.T) {
+	m := newMachine(t)
+	m.must(t, "domain", "add", "example.org")
+	m.must(t, "domain", "add", "old.example")
+	m.must(t, "alias", "add", "far@example.org", "x@elsewhere.example", "alice@example.org")
+	m.must(t, "alias", "add", "@old.example", "@example.org")
+	out := m.must(t, "alias", "list")
+	for _, want := range []string{"x@elsewhere.example (outside), alice@example.org\n", "@example.org\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the list has no %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "@example.org (outside)") {
+		t.Errorf("a domain of ours is outside:\n%s", out)
+	}
+}
+
 // TestPasswordOnStdin: nothing is cut off in silence.
 func TestPasswordOnStdin(t *testing.T) {
 	m := newMachine(t)
