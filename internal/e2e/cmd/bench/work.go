@@ -45,6 +45,7 @@ var works = []work{
 	{Name: "milter, 36 KB, rules and learned filter", Package: "milter", Bench: "BenchmarkMilter36KBLearned",
 		Null: "BenchmarkMilterBareServer/36KB", NullName: "the same session, accepted unseen"},
 	{Name: "milter, 20 KB, SPF, DKIM and DMARC alone: CPU", Package: "milter", Bench: "BenchmarkMilterAuthCPU/20KB", Unit: "cpu-µs/msg", MostOf: 400},
+	{Name: "offline scan of mixed mail of 36 KB, learned filter and rules: CPU", Package: "internal/e2e/load", Bench: "BenchmarkOffline", Unit: "cpu-µs/msg", MostOf: 800},
 	{Name: "serve, mixed mail of 36 KB, all that needs no list: CPU", Package: "internal/e2e/load", Bench: "BenchmarkMixed", Unit: "cpu-µs/msg", MostOf: 800},
 	{Name: "serve, 36 KB, SPF, DKIM, DMARC, 40 questions to lists: CPU", Package: "internal/e2e/load", Bench: "BenchmarkLists", Unit: "cpu-µs/msg", MostOf: 2000},
 	{Name: "serve, the same, nothing cached, DNS of 20 ms: median", Package: "internal/e2e/load", Bench: "BenchmarkSlowDNS", Unit: "ms-p50", MostOf: 50},
