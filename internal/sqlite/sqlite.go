@@ -55,7 +55,8 @@ type Options struct {
 	// Shrink makes a new file such that freed pages can be given back by
 	// PRAGMA incremental_vacuum.
 	Shrink bool
-	// Log hears of a file that others can read.
+	// Log hears of a file that others can read, and of one that OpenOrRenew set
+	// aside, for which it is needed.
 	Log *slog.Logger
 }
 
@@ -243,6 +244,22 @@ func (o Options) explain(err error) error {
 		err = fmt.Errorf("%w; to mend it, %s", err, remedy)
 	}
 	return err
+}
+
+// OpenOrRenew opens the file as Open does. A damaged one is set aside, with an
+// error in the log, and a new one begins: for what mail can do without.
+func OpenOrRenew(ctx context.Context, o Options) (*DB, error) {
+	db, err := Open(ctx, o)
+	if err == nil || !IsCorrupt(err) {
+		return db, err
+	}
+	aside, moveErr := SetAside(o.Path, time.Now())
+	if moveErr != nil {
+		return nil, errors.Join(err, moveErr)
+	}
+	o.Log.LogAttrs(ctx, slog.LevelError, "database was damaged, a new one begins",
+		slog.String("path", o.Path), slog.String("kept_as", aside), slog.Any("err", err))
+	return Open(ctx, o)
 }
 
 // SetAside renames the file and what belongs to it to NAME.corrupt-TIME, and

@@ -110,18 +110,7 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*sqlite.DB, e
 	if err != nil {
 		return nil, err
 	}
-	o := sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log}
-	db, err := sqlite.Open(ctx, o)
-	if err == nil || !sqlite.IsCorrupt(err) {
-		return db, err
-	}
-	aside, moveErr := sqlite.SetAside(path, time.Now())
-	if moveErr != nil {
-		return nil, errors.Join(err, moveErr)
-	}
-	log.LogAttrs(ctx, slog.LevelWarn, "kept features were damaged, a new file begins",
-		slog.String("path", path), slog.String("kept_as", aside), slog.Any("err", err))
-	return sqlite.Open(ctx, o)
+	return sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log})
 }
 
 // Reconfigure takes new bounds.
