@@ -56,7 +56,7 @@ func newAccessAdd(a *app, deny bool, use, example string) *cobra.Command {
 	reason := cmd.Flags().String("reason", "", "why, for those who look later; the sender does not see it")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		e, err := access.Entry{Deny: deny, Name: args[0], For: *scope, Reason: *reason}.Normal()
+		e, err := access.Entry{Deny: deny, Name: args[0], For: *scope, Reason: *reason}.Storable()
 		if err != nil {
 			return &misuse{err}
 		}

@@ -24,6 +24,17 @@ func addr(t testing.TB, s string) mailaddr.Address {
 	return a
 }
 
+func TestStorable(t *testing.T) {
+	for in, ok := range map[string]bool{"0.0.0.0/0": false, "::/0": false, "128.0.0.0/1": true, "192.0.2.7": true, "example.com": true, "com": false} {
+		if e, err := (Entry{Name: in}).Storable(); (err == nil) != ok || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("Storable(%q) = %q, %v, want stored: %t", in, e.Name, err, ok)
+		}
+	}
+	if e, err := (Entry{Name: "0.0.0.0/0"}).Normal(); err != nil || e.Name != "0.0.0.0/0" {
+		t.Errorf("Normal(0.0.0.0/0) = %q, %v: could not be removed", e.Name, err)
+	}
+}
+
 func TestNormal(t *testing.T) {
 	for in, want := range map[string]string{
 		"User@Example.COM":       "user@example.com",

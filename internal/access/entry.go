@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strings"
 	"time"
@@ -70,6 +71,20 @@ func (e Entry) Normal() (Entry, error) {
 	}
 	if len(e.Reason) > MaxReason || !utf8.ValidString(e.Reason) || strings.ContainsFunc(e.Reason, unicode.IsControl) {
 		return e, fmt.Errorf("%w: a reason is one line of at most %d bytes", ErrInvalid, MaxReason)
+	}
+	return e, nil
+}
+
+// Storable returns e as Normal does, and refuses a name that means everybody:
+// one slip of the hand would refuse all mail, or score none. What was stored
+// before can still be removed.
+func (e Entry) Storable() (Entry, error) {
+	e, err := e.Normal()
+	if err != nil {
+		return e, err
+	}
+	if p, err := netip.ParsePrefix(e.Name); err == nil && p.Bits() == 0 {
+		return e, fmt.Errorf("%w: %s is the whole Internet: name a smaller network", ErrInvalid, e.Name)
 	}
 	return e, nil
 }

@@ -238,7 +238,7 @@ func (s *SQLite) Access(ctx context.Context) (all []access.Entry, err error) {
 
 // AddAccess implements RightsWriter.
 func (s *SQLite) AddAccess(ctx context.Context, e access.Entry) (access.Entry, error) {
-	e, err := e.Normal()
+	e, err := e.Storable()
 	if err != nil {
 		return e, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
