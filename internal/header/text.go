@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // MaxText bounds what DecodeText reads, in bytes; the rest is left out.
@@ -146,7 +148,7 @@ func decodeQ(s string) ([]byte, bool) {
 			if i+2 >= len(s) {
 				return nil, false
 			}
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			hi, lo := ascii.Unhex(s[i+1]), ascii.Unhex(s[i+2])
 			if hi < 0 || lo < 0 {
 				return nil, false
 			}
@@ -163,18 +165,6 @@ func decodeB(s string) ([]byte, bool) {
 	s = strings.TrimRight(s, "= \t")
 	b, err := base64.RawStdEncoding.DecodeString(s)
 	return b, err == nil
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }
 
 // DecodeCharset returns b, text in the named character set (WHATWG's labels),

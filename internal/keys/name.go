@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/net/idna"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // Bounds of a domain and a selector, so that both fit one DNS name.
@@ -19,7 +21,7 @@ const (
 // digits, "-" and "_" that do not begin with a dot or "-".
 func cleanDomain(domain string) (string, error) {
 	d := strings.ToLower(strings.TrimSuffix(domain, "."))
-	if !isASCII(d) {
+	if !ascii.Only(d) {
 		a, err := idna.Lookup.ToASCII(d)
 		if err != nil {
 			return "", fmt.Errorf("%q is not a domain name", domain)
@@ -57,15 +59,6 @@ func validLabels(s string, limit int) bool {
 			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 				return false
 			}
-		}
-	}
-	return true
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
 		}
 	}
 	return true

@@ -5,6 +5,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // Parse reads a link that has a scheme. It reports false where there is none.
@@ -136,7 +138,7 @@ func (u *URL) host(s string) {
 		s = unescape(s)
 	}
 	s = strings.TrimSuffix(lower(s), ".")
-	if !isASCII(s) {
+	if !ascii.Only(s) {
 		s = u.unicodeHost(s)
 	}
 	if s == "" {
@@ -193,7 +195,7 @@ func (u *URL) mailbox(s string) {
 // mapped as UTS #46 has it); one that cannot be is returned in lower case.
 func ToASCII(domain string) string {
 	domain = lower(domain)
-	if isASCII(domain) {
+	if ascii.Only(domain) {
 		return domain
 	}
 	if a, err := idna.Lookup.ToASCII(domain); err == nil {
@@ -237,35 +239,14 @@ func validHost(s string) bool {
 func unescape(s string) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0 {
-			b = append(b, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
+		if s[i] == '%' && i+2 < len(s) && ascii.Unhex(s[i+1]) >= 0 && ascii.Unhex(s[i+2]) >= 0 {
+			b = append(b, byte(ascii.Unhex(s[i+1])<<4|ascii.Unhex(s[i+2])))
 			i += 2
 			continue
 		}
 		b = append(b, s[i])
 	}
 	return string(b)
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // lower is strings.ToLower for text that mostly is in lower case already.

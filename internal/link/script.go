@@ -5,6 +5,8 @@ import (
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // IsInvisible reports whether r takes no room, so that it can hide in a word.
@@ -83,7 +85,7 @@ func mixed(s script) bool {
 // of scripts that no language mixes.
 func Mixed(host string) bool {
 	host = ToUnicode(host)
-	if isASCII(host) {
+	if ascii.Only(host) {
 		return false
 	}
 	for label := range strings.SplitSeq(host, ".") {
@@ -109,7 +111,7 @@ func MixedWord(w string) bool {
 // have the same skeleton.
 func Skeleton(s string) string {
 	s = strings.ToLower(s)
-	if !isASCII(s) {
+	if !ascii.Only(s) {
 		s = norm.NFKD.String(s)
 	}
 	var b strings.Builder
@@ -144,7 +146,7 @@ func Skeleton(s string) string {
 // a name.
 func Disguise(host string) string {
 	host = ToUnicode(host)
-	if isASCII(host) {
+	if ascii.Only(host) {
 		return ""
 	}
 	hit := false

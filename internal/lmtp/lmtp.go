@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // ErrAway means that the server gave no answer. It may have taken the message.
@@ -57,7 +59,7 @@ func (l Client) transact(c *smtp.Client, from, to string, size int64, msg io.Rea
 	if err := c.Hello(l.Hostname); err != nil {
 		return "", err
 	}
-	utf8 := !ascii(from) || !ascii(to)
+	utf8 := !ascii.Only(from) || !ascii.Only(to)
 	if err := c.Mail(from, &smtp.MailOptions{Size: size, UTF8: utf8}); err != nil {
 		return "", err
 	}
@@ -91,13 +93,4 @@ func first(err error) error {
 		}
 	}
 	return err
-}
-
-func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

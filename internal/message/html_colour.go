@@ -3,6 +3,8 @@ package message
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // colour is one of sRGB. Nothing is known of the zero colour.
@@ -83,11 +85,11 @@ func parseColour(b []byte) (colour, bool) {
 
 func hexColour(b []byte) (colour, bool) {
 	n := 0
-	for n < len(b) && n < 9 && unhex(b[n]) >= 0 {
+	for n < len(b) && n < 9 && ascii.Unhex(b[n]) >= 0 {
 		n++
 	}
-	two := func(i int) uint8 { return uint8(unhex(b[i])<<4 | unhex(b[i+1])) }
-	one := func(i int) uint8 { return uint8(unhex(b[i]) * 17) }
+	two := func(i int) uint8 { return uint8(ascii.Unhex(b[i])<<4 | ascii.Unhex(b[i+1])) }
+	one := func(i int) uint8 { return uint8(ascii.Unhex(b[i]) * 17) }
 	switch n {
 	case 3:
 		return colour{one(0), one(1), one(2), solid}, true
@@ -167,16 +169,4 @@ func backgroundColour(b []byte) colour {
 		b = b[i+1:]
 	}
 	return colour{kind: clear}
-}
-
-func unhex(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -5,6 +5,8 @@ import (
 	"html"
 
 	"golang.org/x/net/html/atom"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // attributes are those of one tag that matter. The tokenizer's own would be
@@ -172,7 +174,7 @@ func (a *attributes) declared(tag atom.Atom) declared {
 // out.
 func withHash(b []byte) []byte {
 	b = lowered(b)
-	if len(b) == 6 && unhex(b[0]) >= 0 && unhex(b[5]) >= 0 && unhex(b[2]) >= 0 {
+	if len(b) == 6 && ascii.Unhex(b[0]) >= 0 && ascii.Unhex(b[5]) >= 0 && ascii.Unhex(b[2]) >= 0 {
 		return append([]byte{'#'}, b...)
 	}
 	return b

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jhillyerd/enmime/v2"
 
+	"github.com/gatepost/gatepost/internal/ascii"
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 )
@@ -202,7 +203,7 @@ func strictQuoted(raw []byte) ([]byte, bool) {
 		out = append(out, raw[:i]...)
 		raw = raw[i+1:]
 		if len(raw) >= 2 {
-			if hi, lo := unhex(raw[0]), unhex(raw[1]); hi >= 0 && lo >= 0 {
+			if hi, lo := ascii.Unhex(raw[0]), ascii.Unhex(raw[1]); hi >= 0 && lo >= 0 {
 				out = append(out, byte(hi<<4|lo))
 				raw = raw[2:]
 				continue

@@ -12,6 +12,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"github.com/gatepost/gatepost/internal/ascii"
 	"github.com/gatepost/gatepost/internal/mailerr"
 )
 
@@ -112,21 +113,12 @@ func recipients(c *smtp.Client, e envelope) (refused, err error) {
 // and the smtpd offers it. The library asks for 8BITMIME by itself.
 func options(c *smtp.Client, e envelope, raw []byte) *smtp.MailOptions {
 	head, _, _ := bytes.Cut(bytes.ReplaceAll(raw[:min(len(raw), 256<<10)], []byte("\r\n"), []byte("\n")), []byte("\n\n"))
-	utf8 := !ascii(head) || !ascii([]byte(e.MailFrom.String()))
+	utf8 := !ascii.Only(head) || !ascii.Only(e.MailFrom.String())
 	for _, r := range e.RcptTo {
-		utf8 = utf8 || !ascii([]byte(r.String()))
+		utf8 = utf8 || !ascii.Only(r.String())
 	}
 	offered, _ := c.Extension("SMTPUTF8")
 	return &smtp.MailOptions{UTF8: utf8 && offered}
-}
-
-func ascii(b []byte) bool {
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // classed gives err the class of the reply in it, where nobody classed it.

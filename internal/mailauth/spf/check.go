@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/gatepost/gatepost/internal/ascii"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailauth/authres"
 	"github.com/gatepost/gatepost/internal/resolver"
@@ -169,7 +170,7 @@ func (c *Checker) check(ctx context.Context, client Client, local, domain string
 // that real ones have.
 func asciiDomain(domain string) (string, bool) {
 	domain = strings.TrimSuffix(domain, ".")
-	if !isASCII(domain) {
+	if !ascii.Only(domain) {
 		a, err := idna.Lookup.ToASCII(domain)
 		if err != nil || !utf8.ValidString(domain) {
 			return "", false

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/gatepost/gatepost/internal/ascii"
 )
 
 // maxExplanation bounds an explanation, and maxExplanationRecord the text that
@@ -122,7 +124,7 @@ func dotted(a netip.Addr) string {
 // localInvisible reports whether spec asks for a local part that no name in
 // DNS can hold (RFC 8616 §4).
 func (e *evaluation) localInvisible(spec MacroString) bool {
-	if isASCII(e.local) {
+	if ascii.Only(e.local) {
 		return false
 	}
 	rest := string(spec)
@@ -137,15 +139,6 @@ func (e *evaluation) localInvisible(spec MacroString) bool {
 		rest = r
 	}
 	return false
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // explain returns the explanation of out, which is a fail; "" for each reason
