@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,12 +13,7 @@ import (
 	"sort"
 
 	"github.com/gatepost/gatepost/internal/eval"
-)
-
-// The lines of the page between which the tables stand.
-const (
-	begin = "<!-- make eval: begin -->\n"
-	end   = "<!-- make eval: end -->\n"
+	"github.com/gatepost/gatepost/internal/eval/cmd/page"
 )
 
 func main() {
@@ -37,20 +31,7 @@ func run(data, update string) error {
 	if err := tables(&out, data); err != nil {
 		return err
 	}
-	if update == "" {
-		_, err := os.Stdout.Write(out.Bytes())
-		return err
-	}
-	page, err := os.ReadFile(update)
-	if err != nil {
-		return err
-	}
-	i, j := bytes.Index(page, []byte(begin)), bytes.Index(page, []byte(end))
-	if i < 0 || j < i {
-		return errors.New(update + " has no place for the tables")
-	}
-	page = append(append(append([]byte(nil), page[:i+len(begin)]...), out.Bytes()...), page[j:]...)
-	return os.WriteFile(update, page, 0o644)
+	return page.Publish(update, "make eval", out.Bytes())
 }
 
 // corpora are rows of the tables: the indexes that make one.

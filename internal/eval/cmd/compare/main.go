@@ -8,7 +8,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,12 +16,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/eval"
-)
-
-// The lines of the page between which the table stands.
-const (
-	begin = "<!-- make eval-compare: begin -->\n"
-	end   = "<!-- make eval-compare: end -->\n"
+	"github.com/gatepost/gatepost/internal/eval/cmd/page"
 )
 
 var corpora = []string{"spamassassin", "csdmc2010", "modern-lists-dev"}
@@ -65,20 +59,7 @@ func run(ctx context.Context, data string, first int, update string) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if update == "" {
-		_, err := os.Stdout.Write(out.Bytes())
-		return err
-	}
-	page, err := os.ReadFile(update)
-	if err != nil {
-		return err
-	}
-	i, j := bytes.Index(page, []byte(begin)), bytes.Index(page, []byte(end))
-	if i < 0 || j < i {
-		return errors.New(update + " has no place for the table")
-	}
-	page = append(append(append([]byte(nil), page[:i+len(begin)]...), out.Bytes()...), page[j:]...)
-	return os.WriteFile(update, page, 0o644)
+	return page.Publish(update, "make eval-compare", out.Bytes())
 }
 
 // corpus is a stream for all programs alike.
