@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gatepost/gatepost/internal/disktest"
 	"github.com/gatepost/gatepost/internal/reply"
-	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary play a delivery that is killed, or one on a
@@ -98,11 +98,7 @@ func TestKilledAtEachStep(t *testing.T) {
 // fullDelivery fills a small tmpfs in a mount namespace of its own.
 func fullDelivery() {
 	root := os.Getenv("MAILDIR_TEST_ROOT")
-	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		unix.Mount("none", root, "tmpfs", 0, "size=64k,mode=0700")); err != nil {
-		fmt.Println("cannot mount:", err)
-		os.Exit(3)
-	}
+	disktest.Mount(root, "64k")
 	s, err := New(root, "h")
 	if err != nil {
 		fmt.Println(err)
@@ -119,26 +115,7 @@ func fullDelivery() {
 }
 
 func TestFullDisk(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "MAILDIR_TEST_CHILD=full", "MAILDIR_TEST_ROOT="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.Output()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) ||
-		cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 3 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("a full tmpfs needs a mount namespace: %v %s", err, out)
-		}
-		t.Skipf("a full tmpfs needs a mount namespace: %v %s", err, out)
-	}
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	lines := strings.Split(string(out), "\n")
+	lines := disktest.Child(t, "MAILDIR_TEST_CHILD=full", "MAILDIR_TEST_ROOT="+t.TempDir())
 	if !strings.HasPrefix(lines[0], "true ") || !strings.Contains(lines[0], "no space left") || lines[1] != "0 0 <nil> <nil>" || lines[2] != "<nil>" {
 		t.Errorf("on a full disk: %q", lines)
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gatepost/gatepost/internal/disktest"
 	"github.com/gatepost/gatepost/internal/reply"
 	"golang.org/x/sys/unix"
 )
@@ -263,11 +264,7 @@ func TestFaultAtEachCall(t *testing.T) {
 // fullDisk fills a small tmpfs in a mount namespace of its own.
 func fullDisk() {
 	dir := os.Getenv("QUARANTINE_TEST_DIR")
-	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-		unix.Mount("none", dir, "tmpfs", 0, "size=64k,mode=0700")); err != nil {
-		fmt.Println("cannot mount:", err)
-		os.Exit(3)
-	}
+	disktest.Mount(dir, "64k")
 	s, err := Open(filepath.Join(dir, "q"), testConfig(), quiet)
 	if err != nil {
 		fmt.Println(err)
@@ -284,26 +281,7 @@ func fullDisk() {
 }
 
 func TestFullDisk(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "QUARANTINE_TEST_CHILD=full", "QUARANTINE_TEST_DIR="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.Output()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EINVAL) ||
-		cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 3 {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("a full tmpfs needs a mount namespace: %v %s", err, out)
-		}
-		t.Skipf("a full tmpfs needs a mount namespace: %v %s", err, out)
-	}
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	lines := strings.Split(string(out), "\n")
+	lines := disktest.Child(t, "QUARANTINE_TEST_CHILD=full", "QUARANTINE_TEST_DIR="+t.TempDir())
 	if !strings.HasPrefix(lines[0], "451 4.3.1 ") || !strings.Contains(lines[0], "make room on the disk") || lines[1] != "0 <nil> 0" || lines[2] != "<nil>" {
 		t.Errorf("on a full disk: %q", lines)
 	}
