@@ -338,12 +338,22 @@ func (m *machine) inspect(t *testing.T, planted string) {
 	}
 }
 
+// needsRoot skips a test that only root can run, or fails it under CI.
+func needsRoot(t *testing.T, to string) {
+	t.Helper()
+	switch {
+	case os.Getuid() == 0:
+	case os.Getenv("CI") != "":
+		t.Fatalf("needs root, %s", to)
+	default:
+		t.Skipf("needs root, %s", to)
+	}
+}
+
 // TestCheckFindsForeignFiles: what root left behind is found before a restart
 // fails on it.
 func TestCheckFindsForeignFiles(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to give files away")
-	}
+	needsRoot(t, "to give files away")
 	m := newMachine(t)
 	check := func() []string {
 		var found findings
@@ -382,9 +392,7 @@ func TestCheckFindsForeignFiles(t *testing.T) {
 // TestStrangerMayNot: another user is told what to do, with and without a
 // Gatepost that runs.
 func TestStrangerMayNot(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to become another user")
-	}
+	needsRoot(t, "to become another user")
 	m := newMachine(t)
 	if err := os.Chmod(filepath.Join(m.dir, "data"), 0o700); err != nil {
 		t.Fatal(err)

@@ -109,9 +109,7 @@ func (m *machine) wantKeys(t *testing.T, want ...string) {
 // TestRotateServed: the running process activates keys by itself, once all
 // servers of the zone show them, and a kill loses nothing.
 func TestRotateServed(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to answer on port 53")
-	}
+	needsRoot(t, "to answer on port 53")
 	// Whoever asks the zone's servers finds them at these addresses only.
 	zones := []*dnstest.Zone{dnstest.NewZone(), dnstest.NewZone()}
 	for i, addr := range []string{"127.71.53.1:53", "127.71.53.2:53"} {
