@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/listen"
@@ -172,6 +173,7 @@ func TestLoginsOfPostfixCannotBeTakenOver(t *testing.T) {
 func TestLoginProcessIDIsUnique(t *testing.T) {
 	run(t, nil, func(t *testing.T, h *harness) {
 		first := h.hello(Login, "2", "7")
+		synctest.Wait() // the handshake is sent before the CPID is read
 		second := h.dial(Login)
 		for range 7 {
 			second.recv()
