@@ -139,12 +139,17 @@ func (s *Server) again(ctx context.Context, l *login, f *facts) {
 // the policy server holds its mail.
 func (s *Server) refusesHeld(u account.User) bool { return u.Held && !s.cfg.Load().HeldSubmits }
 
+// attempt is what the guard is told of l.
+func (l *login) attempt() guard.Attempt {
+	return guard.Attempt{Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech, Password: l.cred.password}
+}
+
 // banned asks the guard.
 func (s *Server) banned(ctx context.Context, l *login, f *facts) bool {
 	if !l.guarded() {
 		return false
 	}
-	d := s.guard.Check(ctx, l.auth.addr, f.user, l.auth.service)
+	d := s.guard.Check(ctx, l.attempt())
 	f.refusedBy(d)
 	return f.banned
 }
@@ -163,16 +168,18 @@ func (s *Server) settle(ctx context.Context, l *login, f facts) outcome {
 	switch {
 	case !l.guarded():
 	case o.verdict == verdictFail:
-		f.refusedBy(s.guard.Fail(ctx, guard.Attempt{
-			Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech, Password: l.cred.password,
-		}))
+		how := guard.Wrong
+		if !l.known {
+			how = guard.NoAccount
+		}
+		f.refusedBy(s.guard.Report(ctx, l.attempt(), how))
 		if f.banned {
 			// The guess that crosses the line is told so. It stays a failure.
 			o = decide(f)
 			o.verdict = verdictFail
 		}
 	case o.verdict == verdictOK:
-		s.guard.Success(ctx, l.auth.addr, f.user)
+		s.guard.Report(ctx, l.attempt(), guard.Right)
 		if s.loggedIn != nil {
 			s.loggedIn(l.user.Addr.String(), l.auth.addr)
 		}

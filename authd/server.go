@@ -39,9 +39,9 @@ type hasher interface {
 
 // watch is the guard.
 type watch interface {
-	Check(ctx context.Context, addr netip.Addr, user, service string) guard.Decision
-	Fail(ctx context.Context, a guard.Attempt) guard.Decision
-	Success(ctx context.Context, addr netip.Addr, user string)
+	Check(ctx context.Context, a guard.Attempt) guard.Decision
+	Admit(ctx context.Context, a guard.Attempt) guard.Decision
+	Report(ctx context.Context, a guard.Attempt, o guard.Outcome) guard.Decision
 }
 
 type recorder interface{ Record(journal.Record) }

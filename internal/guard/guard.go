@@ -44,25 +44,6 @@ type Deps struct {
 	Journal recorder
 }
 
-// Attempt is one login that failed for its name or its password.
-type Attempt struct {
-	Addr     netip.Addr
-	User     string
-	Service  string
-	Mech     string
-	Password secret.Value
-}
-
-// Decision is what the guard says of a client.
-type Decision struct {
-	// Refuse says that the password must not be looked at.
-	Refuse bool
-	// Observed says that it would be so in mode enforce.
-	Observed bool
-	// Ban is the reason for either.
-	Ban Ban
-}
-
 // Guard counts failures and keeps bans. It is safe for concurrent use.
 type Guard struct {
 	cfg     atomic.Pointer[Config]
@@ -116,9 +97,9 @@ func (g *Guard) Reconfigure(cfg Config) { g.cfg.Store(&cfg) }
 func (g *Guard) Mode() unit.Mode { return g.cfg.Load().Mode }
 
 // Check says whether a login from addr may be looked at. It asks memory only.
-func (g *Guard) Check(_ context.Context, addr netip.Addr, _, _ string) Decision {
+func (g *Guard) Check(_ context.Context, a Attempt) Decision {
 	cfg := g.cfg.Load()
-	addr = addr.Unmap().WithZone("")
+	addr := a.Addr.Unmap().WithZone("")
 	if cfg.Mode == unit.Off || cfg.ignores(addr) {
 		return Decision{}
 	}
@@ -135,9 +116,9 @@ func decision(mode unit.Mode, b Ban, found bool) Decision {
 	return Decision{Refuse: mode == unit.Enforce, Observed: mode == unit.Observe, Ban: b}
 }
 
-// Fail counts a failure. When it bans the network, the ban holds before Fail
+// fail counts a failure. When it bans the network, the ban holds before fail
 // returns, and is durable unless the state is away.
-func (g *Guard) Fail(ctx context.Context, a Attempt) Decision {
+func (g *Guard) fail(ctx context.Context, a Attempt) Decision {
 	cfg := g.cfg.Load()
 	addr := a.Addr.Unmap().WithZone("")
 	if cfg.Mode == unit.Off || cfg.ignores(addr) {
@@ -174,8 +155,8 @@ func (g *Guard) Fail(ctx context.Context, a Attempt) Decision {
 	return decision(cfg.Mode, b, true)
 }
 
-// Success takes back the failures of user from addr's network. It lifts no ban.
-func (g *Guard) Success(_ context.Context, addr netip.Addr, user string) {
+// success takes back the failures of user from addr's network. It lifts no ban.
+func (g *Guard) success(_ context.Context, addr netip.Addr, user string) {
 	cfg := g.cfg.Load()
 	addr = addr.Unmap().WithZone("")
 	if cfg.Mode == unit.Off || cfg.ignores(addr) {

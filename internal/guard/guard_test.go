@@ -104,20 +104,20 @@ func (w *world) start(edit func(*Config)) {
 	w.Guard = g
 }
 
-func (w *world) fail(addr, user, password string) Decision {
-	return w.Fail(w.t.Context(), Attempt{Addr: netip.MustParseAddr(addr), User: user, Service: "imap", Mech: "PLAIN", Password: secret.String(password)})
+func (w *world) wrong(addr, user, password string) Decision {
+	return w.fail(w.t.Context(), Attempt{Addr: netip.MustParseAddr(addr), User: user, Service: "imap", Mech: "PLAIN", Password: secret.String(password)})
 }
 
 // guess fails n times with different passwords and returns the last decision.
 func (w *world) guess(addr string, n int) (d Decision) {
 	for i := range n {
-		d = w.fail(addr, "alice@example.org", fmt.Sprintf("planted-%d", i))
+		d = w.wrong(addr, "alice@example.org", fmt.Sprintf("planted-%d", i))
 	}
 	return d
 }
 
 func (w *world) refused(addr string) bool {
-	return w.Check(w.t.Context(), netip.MustParseAddr(addr), "alice@example.org", "imap").Refuse
+	return w.Check(w.t.Context(), Attempt{Addr: netip.MustParseAddr(addr), User: "alice@example.org", Service: "imap"}).Refuse
 }
 
 func TestFiveDifferentPasswordsBan(t *testing.T) {
@@ -166,41 +166,41 @@ func TestCounting(t *testing.T) {
 	}{
 		{"the same wrong password a hundred times", nil, func(w *world) {
 			for range 100 {
-				w.fail("203.0.113.9", "alice@example.org", "old")
+				w.wrong("203.0.113.9", "alice@example.org", "old")
 			}
 		}, "203.0.113.9", false},
 		{"one password on five accounts", nil, func(w *world) {
 			for i := range 5 {
-				w.fail("203.0.113.9", fmt.Sprintf("u%d@example.org", i), "Summer2026!")
+				w.wrong("203.0.113.9", fmt.Sprintf("u%d@example.org", i), "Summer2026!")
 			}
 		}, "203.0.113.9", true},
 		{"account and password are not run together", nil, func(w *world) {
 			for i := range 6 {
 				s := "abcdefgh"
-				w.fail("203.0.113.9", s[:i], s[i:])
+				w.wrong("203.0.113.9", s[:i], s[i:])
 			}
 		}, "203.0.113.9", true},
 		{"slower than the window", nil, func(w *world) {
 			for i := range 20 {
-				w.fail("203.0.113.9", "a", fmt.Sprint(i))
+				w.wrong("203.0.113.9", "a", fmt.Sprint(i))
 				time.Sleep(150 * time.Second)
 			}
 		}, "203.0.113.9", false},
 		{"just inside the window", nil, func(w *world) {
 			for i := range 5 {
-				w.fail("203.0.113.9", "a", fmt.Sprint(i))
+				w.wrong("203.0.113.9", "a", fmt.Sprint(i))
 				time.Sleep(149 * time.Second)
 			}
 		}, "203.0.113.9", true},
 		{"an IPv6 /64 is one network", nil, func(w *world) {
 			for i := range 5 {
-				w.fail(fmt.Sprintf("2001:db8:1:2::%x", i), "a", fmt.Sprint(i))
+				w.wrong(fmt.Sprintf("2001:db8:1:2::%x", i), "a", fmt.Sprint(i))
 			}
 		}, "2001:db8:1:2:ffff::1", true},
 		{"another /64 is not", nil, func(w *world) { w.guess("2001:db8:1:2::1", 5) }, "2001:db8:1:3::1", false},
 		{"spread over addresses", nil, func(w *world) {
 			for i := range 50 {
-				w.fail(fmt.Sprintf("203.0.113.%d", i), "a", fmt.Sprint(i))
+				w.wrong(fmt.Sprintf("203.0.113.%d", i), "a", fmt.Sprint(i))
 			}
 		}, "203.0.113.9", false},
 		{"loopback is ignored", nil, func(w *world) { w.guess("127.0.0.1", 50) }, "127.0.0.1", false},
@@ -208,17 +208,17 @@ func TestCounting(t *testing.T) {
 		{"unspecified address", nil, func(w *world) { w.guess("0.0.0.0", 50) }, "0.0.0.0", false},
 		{"a success takes back that account's failures", nil, func(w *world) {
 			w.guess("203.0.113.9", 4)
-			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
+			w.success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
 			w.guess("203.0.113.9", 4)
 		}, "203.0.113.9", false},
 		{"a success of another account does not", nil, func(w *world) {
 			w.guess("203.0.113.9", 4)
-			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "mallory@example.org")
-			w.fail("203.0.113.9", "alice@example.org", "fifth")
+			w.success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "mallory@example.org")
+			w.wrong("203.0.113.9", "alice@example.org", "fifth")
 		}, "203.0.113.9", true},
 		{"a success lifts no ban", nil, func(w *world) {
 			w.guess("203.0.113.9", 5)
-			w.Success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
+			w.success(w.t.Context(), netip.MustParseAddr("203.0.113.9"), "alice@example.org")
 		}, "203.0.113.9", true},
 		{"mode off", func(c *Config) { c.Mode = unit.Off }, func(w *world) { w.guess("203.0.113.9", 50) }, "203.0.113.9", false},
 		{"mode observe", func(c *Config) { c.Mode = unit.Observe }, func(w *world) { w.guess("203.0.113.9", 50) }, "203.0.113.9", false},
@@ -238,11 +238,11 @@ func TestCounting(t *testing.T) {
 func TestAddressWithoutPeer(t *testing.T) {
 	w := newWorld(t, nil)
 	for range 50 {
-		if w.Fail(t.Context(), Attempt{User: "a", Password: secret.String("x")}).Refuse {
+		if w.fail(t.Context(), Attempt{User: "a", Password: secret.String("x")}).Refuse {
 			t.Fatal("the empty address is banned")
 		}
 	}
-	if w.Check(t.Context(), netip.Addr{}, "a", "smtp").Refuse || w.Stats().Networks != 0 {
+	if w.Check(t.Context(), Attempt{User: "a", Service: "smtp"}).Refuse || w.Stats().Networks != 0 {
 		t.Error("the empty address is counted")
 	}
 }
@@ -253,7 +253,7 @@ func TestObserveRecords(t *testing.T) {
 	if d.Refuse || !d.Observed || len(w.rec.all) != 1 {
 		t.Errorf("Fail() = %+v with %d records, want an observed ban", d, len(w.rec.all))
 	}
-	if !w.Check(t.Context(), netip.MustParseAddr("203.0.113.9"), "", "").Observed {
+	if !w.Check(t.Context(), Attempt{Addr: netip.MustParseAddr("203.0.113.9"), User: "", Service: ""}).Observed {
 		t.Error("Check does not tell what it would do")
 	}
 }
@@ -309,7 +309,7 @@ func TestAddAndRemove(t *testing.T) {
 		if _, err := w.Add(ctx, netip.MustParsePrefix("203.0.113.9/32"), 2*time.Hour, ""); err != nil {
 			t.Fatal(err)
 		}
-		if d := w.Check(ctx, netip.MustParseAddr("203.0.113.9"), "", ""); d.Ban.Until != time.Now().Add(2*time.Hour) {
+		if d := w.Check(ctx, Attempt{Addr: netip.MustParseAddr("203.0.113.9"), User: "", Service: ""}); d.Ban.Until != time.Now().Add(2*time.Hour) {
 			t.Errorf("Check() names the ban that ends first: %+v", d.Ban)
 		}
 		if err := w.Remove(ctx, wide.Network); err != nil || w.refused("203.0.113.77") || !w.refused("203.0.113.9") {
@@ -354,7 +354,7 @@ func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.MaxNetworks = 10 })
 		for i := range 100 {
-			w.fail(fmt.Sprintf("198.51.100.%d", i), "a", "x")
+			w.wrong(fmt.Sprintf("198.51.100.%d", i), "a", "x")
 		}
 		if s := w.Stats(); s.Networks != 10 || s.Dropped != 90 {
 			t.Errorf("Stats() = %+v, want 10 networks and 90 dropped", s)
@@ -399,9 +399,9 @@ func TestParallel(t *testing.T) {
 		wg.Go(func() {
 			for j := range 200 {
 				addr := fmt.Sprintf("203.0.113.%d", j%50)
-				w.fail(addr, "a", fmt.Sprintf("%d-%d", i, j))
+				w.wrong(addr, "a", fmt.Sprintf("%d-%d", i, j))
 				w.refused(addr)
-				w.Success(t.Context(), netip.MustParseAddr(addr), "b")
+				w.success(t.Context(), netip.MustParseAddr(addr), "b")
 			}
 		})
 	}
@@ -455,7 +455,7 @@ func BenchmarkEvent(b *testing.B) {
 	for b.Loop() {
 		i++
 		a := netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)})
-		g.Check(b.Context(), a, "alice", "imap")
-		g.Fail(b.Context(), Attempt{Addr: a, User: "alice", Password: pw})
+		g.Check(b.Context(), Attempt{Addr: a, User: "alice", Service: "imap"})
+		g.fail(b.Context(), Attempt{Addr: a, User: "alice", Password: pw})
 	}
 }
