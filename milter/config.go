@@ -50,6 +50,11 @@ type Config struct {
 	// DMARCRejectAlone lets p=reject refuse a message for that alone, which
 	// RFC 9989 §7.4 forbids: mailing lists break it for honest senders.
 	DMARCRejectAlone bool `yaml:"dmarc_reject_alone"`
+	// RejectForgedLocalSender refuses mail from outside whose author is of a domain
+	// of ours, where nothing vouches for it: not DMARC, SPF or DKIM, no trusted
+	// forwarder or list. Off leaves it at the points of OWN_DOMAIN_FORGED, which has
+	// to count for the others to do anything.
+	RejectForgedLocalSender unit.Mode `yaml:"reject_forged_local_sender"`
 
 	// ReceivedSPF also writes Received-SPF (RFC 7208 §9.1), for programs that do
 	// not read Authentication-Results. Those of others are taken off then: who
@@ -84,18 +89,19 @@ type SubmissionNetwork struct {
 // Default returns the settings that a file leaves out.
 func Default() Config {
 	return Config{
-		MaxConnections:        500,
-		IdleTimeout:           unit.Duration(2 * time.Hour),
-		FrameTimeout:          unit.Duration(time.Minute),
-		MessageTimeout:        unit.Duration(time.Minute),
-		Grace:                 unit.Duration(5 * time.Second),
-		MaxHeaderBytes:        1 << 20,
-		SpoolMemory:           256 << 10,
-		ScanBytes:             4 << 20,
-		DMARC:                 PolicyScores,
-		RemoveHeadersOutbound: []string{"X-Originating-IP", "User-Agent"},
-		AuthservID:            "localhost",
-		Scan:                  scan.Default(),
+		MaxConnections:          500,
+		IdleTimeout:             unit.Duration(2 * time.Hour),
+		FrameTimeout:            unit.Duration(time.Minute),
+		MessageTimeout:          unit.Duration(time.Minute),
+		Grace:                   unit.Duration(5 * time.Second),
+		MaxHeaderBytes:          1 << 20,
+		SpoolMemory:             256 << 10,
+		ScanBytes:               4 << 20,
+		DMARC:                   PolicyScores,
+		RejectForgedLocalSender: unit.Off,
+		RemoveHeadersOutbound:   []string{"X-Originating-IP", "User-Agent"},
+		AuthservID:              "localhost",
+		Scan:                    scan.Default(),
 	}
 }
 
@@ -140,6 +146,9 @@ func (c Config) Validate() error {
 	}
 	if c.DMARCRejectAlone && c.DMARC == PolicyScores {
 		bad("dmarc_reject_alone", "it has no effect without dmarc: enforce")
+	}
+	if m := c.RejectForgedLocalSender; m != unit.Off && m != unit.Observe && m != unit.Enforce {
+		bad("reject_forged_local_sender", "%q is not a mode: use off, observe or enforce", string(m))
 	}
 	if _, err := mailaddr.ParseDomain(c.ARCSeal); err != nil && c.ARCSeal != "" {
 		bad("arc_seal", "%q is not a domain", c.ARCSeal)

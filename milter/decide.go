@@ -16,6 +16,7 @@ import (
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/unit"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
 
@@ -77,6 +78,8 @@ type facts struct {
 	Auth mailauth.Results
 	// Policy is what the settings make of the policy in Auth.
 	Policy policy
+	// ForgedLocal is what the settings make of an author of ours that is forged.
+	ForgedLocal unit.Mode
 	// Scan is nil when the message was not scored.
 	Scan *scan.Result
 	// Case is what was gathered for it, nil for nothing.
@@ -150,6 +153,9 @@ func decide(f facts) decision {
 	case verdict.Defer:
 		d.Reply = replyLater
 		return d
+	}
+	if f.ForgedLocal == unit.Enforce && f.forgedLocal() {
+		return decision{Verdict: verdict.Reject, Reply: replyForgedLocal}
 	}
 	switch v := f.Policy.verdict(f.Scan); v {
 	case verdict.Reject:

@@ -34,6 +34,9 @@ type fieldIndex struct {
 	Forged []fieldRef
 	// Private are those of Config.RemoveHeadersOutbound.
 	Private []fieldRef
+	// Signed says that a signature or a chain of forwarders stands there, which
+	// are over the whole message.
+	Signed bool
 	// TooMany says that there were more than maxRemoved.
 	TooMany bool
 }
@@ -41,6 +44,7 @@ type fieldIndex struct {
 // add looks at the field name: value that stands from start to end.
 func (x *fieldIndex) add(name string, value []byte, start, end int64) {
 	name = strings.TrimRight(name, " \t")
+	x.Signed = x.Signed || signatureName(name)
 	list := &x.Forged
 	isAR := strings.EqualFold(name, "Authentication-Results")
 	switch {
@@ -106,6 +110,12 @@ func forgedName(name string) bool {
 		}
 	}
 	return false
+}
+
+// signatureName reports whether a field of that name is over the body: DKIM's, or
+// one of ARC's.
+func signatureName(name string) bool {
+	return strings.EqualFold(name, "DKIM-Signature") || len(name) >= 4 && strings.EqualFold(name[:4], "ARC-")
 }
 
 // needed reports whether mail without the field would break (RFC 5322 §3.6,

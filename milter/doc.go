@@ -11,15 +11,19 @@
 // The listener says where mail comes from (scan.Direction): strangers,
 // submission, programs on this host, or our own spool. Submission counts as
 // outbound only with SASL or from a network that the configuration names. Mail
-// is refused at its end only; every earlier event is let pass.
+// is refused at its end only; every earlier event is let pass, but for a stranger
+// who connects while he is closed out of port 25 (Deps.Guard): he gets 421 at
+// once, and tries again later. The guard also hears of strangers' messages that
+// were refused for their score, and of those that were let in and are proved to
+// be of the domain in From.
 //
 // What Postfix does while no milter answers is milter_default_action's: with
 // the default, tempfail, the client gets 451 and tries again. A milter that
 // goes away within a session costs that whole session 451; so Serve lets open
 // sessions go on for Config.Grace.
 //
-// Left out on purpose: refusals before the end of message, changes of body,
-// sender and recipients, SMFIR_PROGRESS (Config.MessageTimeout is below
+// Left out on purpose: other refusals before the end of message, changes of body
+// and recipients, SMFIR_PROGRESS (Config.MessageTimeout is below
 // Postfix's time limit), SMFIR_SKIP and recipients that Postfix refused
 // (SMFIP_RCPT_REJ), Postfix's own quarantine (SMFIR_QUARANTINE, its hold queue). A
 // message of our own spool is signed only with a null reverse-path and a header
@@ -31,6 +35,15 @@
 // outside, and for all recipients or none: a verdict that only some of them have
 // is carried out at delivery, where the worst is Junk. Submitted mail is refused
 // instead.
+//
+// With Config.RejectForgedLocalSender a message from outside that claims an
+// author of ours without any proof is refused, by what the score found out.
+//
+// What is longer than Config.ScanBytes is looked at no further. The rest of it is
+// kept while the message is in hand for a signature or a seal, or where the
+// settings use the quarantine; else it is counted and forgotten. When a reload
+// brings a quarantine between the header and the end of such a message, it goes
+// to Junk, because not all of it was kept.
 //
 // With Config.ARCSeal mail from outside that is let in gets an ARC set (RFC
 // 8617) with the first active key of that domain. A chain that fails here is

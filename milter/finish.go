@@ -71,6 +71,7 @@ func (s *session) finish(start time.Time) answer {
 		defer s.recover()
 		s.tell(f, d, a, start)
 		s.remember(f, d)
+		s.note(f, d)
 		s.ended()
 		s.sent(f, d)
 	}()
@@ -210,6 +211,8 @@ func (s *session) record(f facts, d decision, a answer, start time.Time, took ti
 		add("not in quarantine", f.NoQuarantine)
 	}
 	add("quarantine", a.Quarantine)
+	add("would_have", s.observed)
+	add("would_have", f.wouldRefuse())
 	s.tellFacts(f, a, add)
 	tellAuth(f.Auth, d.Verdict, add)
 	return r

@@ -89,6 +89,8 @@ type Deps struct {
 	// transaction began. It does not block. Nil is nobody.
 	Ended    func(ctx context.Context, queueID string, outbound bool, began time.Time)
 	Verdicts verdictStore
+	// Guard says who is closed out of port 25, and hears of what strangers send.
+	Guard clientGuard
 	// Quarantine keeps messages that nobody is to have; without it they go to
 	// Junk.
 	Quarantine quarantiner
@@ -141,6 +143,7 @@ func (s *session) judge(ctx context.Context, raw *rawmsg.Message, seal bool, f *
 	if f.Origin.Direction == scan.Inbound {
 		f.Auth = s.authenticate(ctx, raw, seal)
 		f.Policy = policyOf(s.msg.cfg, f.Auth)
+		f.ForgedLocal = s.msg.cfg.RejectForgedLocalSender
 	}
 	if !scored {
 		return

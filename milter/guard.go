@@ -52,11 +52,13 @@ type guard struct {
 	held       event   // follows an ABORT that the guard put in front
 	holds      bool
 
-	agreed     options
-	negotiated bool
-	connected  bool
-	phase      int  // rank of the last command of the message, 0 between messages
-	dirty      bool // the library knows of a message that no ABORT ended
+	// answersConnect says that CONNECT has an answer: a client may be banned.
+	answersConnect bool
+	agreed         options
+	negotiated     bool
+	connected      bool
+	phase          int  // rank of the last command of the message, 0 between messages
+	dirty          bool // the library knows of a message that no ABORT ended
 	// full says that the message's header is past its limit: the library gets
 	// no more of it.
 	full bool
@@ -342,6 +344,9 @@ func (g *guard) offer(f frame) (bool, error) {
 		return false, err
 	}
 	g.agreed, g.negotiated = negotiate(o), true
+	if g.answersConnect {
+		g.agreed.Protocol &^= noReplyConnect
+	}
 	g.hand(event{Cmd: cmdOptNeg, Data: f.Data})
 	return true, nil
 }

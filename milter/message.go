@@ -2,6 +2,7 @@ package milter
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,14 +33,30 @@ type message struct {
 	// oddRcpt says that the path of a recipient is not kept as it was typed.
 	oddRcpt bool
 
-	fields    fieldIndex
-	buf       *spool.Buffer
-	keep      int64 // bytes that anybody wants; more is only counted
+	fields fieldIndex
+	buf    *spool.Buffer
+	keep   int64 // bytes that anybody wants; more is only counted
+	// tail is who may want what is behind keep.
+	tail      tail
 	size      int64
 	headerEnd int64 // first byte of the body, 0 within the header
 	scratch   []byte
 	spoolErr  error
 	bigHeader bool
+}
+
+// tail says who wants more of a message than the rules look at. Whether he does
+// is known at the end of its header: a message without a signature that cannot
+// go into quarantine is received to its end, and the rest of it kept nowhere.
+type tail struct {
+	// Asked says that keep is right.
+	Asked bool
+	// Always is for who signs or seals the message.
+	Always bool
+	// Signed is for who checks signatures.
+	Signed bool
+	// Aside is for the quarantine, as far as the settings use it.
+	Aside bool
 }
 
 // recipient is one RCPT: the path as typed, without brackets, and its ESMTP
@@ -139,9 +156,13 @@ func (m *message) addBody(b []byte) {
 	}
 }
 
-// write appends to the spool what somebody wants of b.
+// write appends to the spool what somebody wants of b: the whole header, and of
+// the body what is within keep.
 func (m *message) write(b []byte) {
-	want := b[:min(int64(len(b)), max(0, m.keep-m.size))]
+	want := b
+	if m.headerEnd > 0 && m.size+int64(len(b)) > m.keep {
+		want = b[:min(int64(len(b)), max(0, m.limit()-m.size))]
+	}
 	m.size += int64(len(b))
 	if len(want) == 0 || m.spoolErr != nil {
 		return
@@ -151,8 +172,34 @@ func (m *message) write(b []byte) {
 	}
 }
 
-// reader returns the message as it came.
-func (m *message) reader() io.Reader { return m.buf.Reader() }
+// limit returns how many bytes of the message anybody wants, once its header is
+// known.
+func (m *message) limit() int64 {
+	if t := &m.tail; !t.Asked {
+		t.Asked = true
+		if t.Always || t.Signed && m.fields.Signed || t.Aside && m.cfg.Scan.PutsAside() {
+			m.keep = 1 << 62
+		}
+	}
+	return m.keep
+}
+
+// errCut is the end of a message whose rest was not kept.
+var errCut = errors.New("the end of the message was not kept")
+
+// reader returns the message as it came, with errCut where its end is missing:
+// nobody may take a part of it for the whole.
+func (m *message) reader() io.Reader {
+	if m.buf.Size() < m.size {
+		return io.MultiReader(m.buf.Reader(), failing{})
+	}
+	return m.buf.Reader()
+}
+
+// failing is a reader of nothing.
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errCut }
 
 // leaving returns the message as it leaves: without the fields in gone, before
 // anything is added.

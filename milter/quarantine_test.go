@@ -71,6 +71,7 @@ func TestQuarantine(t *testing.T) {
 	for _, discard := range []bool{false, true} {
 		cfg := testConfig()
 		cfg.ScanBytes, cfg.SpoolMemory, cfg.SpoolDirectory = 64<<10, 32<<10, t.TempDir()
+		cfg.Scan.Quarantine = 10
 		s := &seen{give: scan.Result{Verdict: verdict.Quarantine, Score: 12, Lines: []verdict.Line{{Name: "X", Score: 12}}, Discard: discard}}
 		k, j, v := &keeper{}, &records{}, &verdictRows{}
 		ln := serve(t, cfg, Deps{Scan: s.scan, Quarantine: k, Journal: j, Verdicts: v}, quiet(), scan.Inbound)

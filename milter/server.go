@@ -133,6 +133,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn, direction scan.Di
 	}
 	defer s.bufs.Put(bufs)
 	g := newGuard(conn, bufs, cfg.IdleTimeout.Std(), cfg.FrameTimeout.Std())
+	g.answersConnect = s.deps.Guard != nil && direction == scan.Inbound
 	sess := &session{
 		srv: s, g: g, listener: direction, id: id, ctx: ctx,
 		log: s.log.With(slog.String("session", id)),
@@ -209,8 +210,10 @@ func (s *Server) newMessage(sess *session, mail []string, now time.Time) *messag
 		m.fields.private = cfg.RemoveHeadersOutbound
 	}
 	// Signatures are over the whole message, and all of it goes into quarantine.
-	if (s.deps.Auth != nil || s.deps.Quarantine != nil) && m.origin.Direction == scan.Inbound || s.deps.Keys != nil && m.origin.signs() {
-		m.keep = 1 << 62
+	m.tail = tail{
+		Always: s.deps.Keys != nil && m.origin.signs() || cfg.ARCSeal != "" && m.origin.Direction == scan.Inbound,
+		Signed: s.deps.Auth != nil && m.origin.Direction == scan.Inbound,
+		Aside:  s.deps.Quarantine != nil && m.origin.Direction == scan.Inbound,
 	}
 	m.buf = spool.New(cfg.SpoolDirectory, int64(cfg.SpoolMemory))
 	return m

@@ -12,6 +12,7 @@ import (
 
 	gomilter "github.com/emersion/go-milter"
 
+	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/scan"
 )
 
@@ -30,9 +31,11 @@ type session struct {
 	ctx context.Context
 
 	connect connectInfo
-	helo    string
-	msg     *message // nil between messages
-	failed  bool     // a panic cost this message its judgement
+	// observed is what a ban would have answered the client if it were enforced.
+	observed string
+	helo     string
+	msg      *message // nil between messages
+	failed   bool     // a panic cost this message its judgement
 }
 
 var _ gomilter.Milter = (*session)(nil)
@@ -63,9 +66,18 @@ func (s *session) recover() {
 	}
 }
 
-// Connect begins an SMTP session, also after XCLIENT.
+// Connect begins an SMTP session, also after XCLIENT. A client that is banned
+// gets its answer at once, where the MTA waits for one.
 func (s *session) Connect(string, string, uint16, net.IP, *gomilter.Modifier) (gomilter.Response, error) {
-	return s.on(func() { s.connect, s.helo = s.g.cur.Connect, "" }), nil
+	var r reply.Reply
+	resp := s.on(func() {
+		s.connect, s.helo = s.g.cur.Connect, ""
+		r = s.admit()
+	})
+	if !r.IsZero() && resp != nil {
+		return gomilter.NewResponseStr(byte(respReplyCode), replyText(r)), nil
+	}
+	return resp, nil
 }
 
 // Helo keeps the name; it comes again after STARTTLS.

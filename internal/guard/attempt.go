@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"net/netip"
 	"time"
 
@@ -42,29 +41,20 @@ const (
 
 // Decision is what the guard says of a client.
 type Decision struct {
-	// Refuse says that the password must not be looked at.
+	// Refuse says that the password must not be looked at; from Report, that
+	// the answer to this attempt is the refusal.
 	Refuse bool
 	// Observed says that it would be so in mode enforce.
 	Observed bool
-	// Ban is the reason for either.
+	// Ban is the reason for either. It need not be in the list of bans: a
+	// closed pair of account and network is named by User, and only the
+	// journal keeps it.
 	Ban Ban
-	// Delay is a tarpit: how much later than usual the answer goes out.
+	// Delay is a tarpit: how much later than usual the answer goes out, at most
+	// 5 s. The caller keeps the whole answer inside its own bound.
 	Delay time.Duration
-}
-
-// Admit is asked just before a password is hashed, and may wait until guesses
-// that are under way leave room below the line, or ctx ends. Unless it says
-// Refuse, Report has to be called once for the same attempt.
-func (g *Guard) Admit(ctx context.Context, a Attempt) Decision { return g.Check(ctx, a) }
-
-// Report tells how an attempt ended. A ban that follows from it holds before
-// Report returns.
-func (g *Guard) Report(ctx context.Context, a Attempt, o Outcome) Decision {
-	switch o {
-	case Wrong, NoAccount:
-		return g.fail(ctx, a)
-	case Right:
-		g.success(ctx, a.Addr, a.User)
-	}
-	return Decision{}
+	// Mark tells different passwords of failures apart, in four hexadecimal
+	// digits of a keyed hash. Only Report fills it in; it is for the journal,
+	// so that guard replay can count as the guard did.
+	Mark string
 }

@@ -12,30 +12,64 @@ import (
 	"github.com/gatepost/gatepost/internal/state"
 )
 
-// Ban closes the logins of one network until it ends.
+// Ban closes services to one network until it ends.
 type Ban struct {
 	// ID names the ban in replies, in the journal and on the command line.
 	ID      string       `json:"id"`
 	Network netip.Prefix `json:"network"`
+	// Services is what is closed, sorted: submission, imap, pop3, sieve and web
+	// together, or mx alone.
+	Services []string `json:"services,omitempty"`
+	// User is set where only this account is closed on the network. Such a ban
+	// is not in the list: it is too small for one.
+	User string `json:"user,omitempty"`
+	// Rule is the setting whose line was crossed, empty when a person added it.
+	Rule string `json:"rule,omitempty"`
 	// Reason is one sentence for the operator. It holds nothing that the
 	// client typed.
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until"`
+	// Times is which ban of the network it is, as far as they are remembered.
+	Times int `json:"times,omitempty"`
 	// Manual says that a person added it.
 	Manual bool `json:"manual,omitempty"`
+	// Shared says that accounts proved themselves on the network. They still get
+	// in, so the network must not be closed in a firewall.
+	Shared bool `json:"shared,omitempty"`
+	// Observe says that the rule only watches.
+	Observe bool `json:"observe,omitempty"`
 }
 
-// maxReasonBytes bounds the reason that a person gives.
-const maxReasonBytes = 500
+// loginServices are closed by failed logins.
+func loginServices() []string { return []string{"imap", "pop3", "sieve", "submission", "web"} }
 
-// entry returns b as a row of the table state.Ban.
-func (b Ban) entry() (state.Entry, error) {
+// maxReasonBytes bounds the reason that a person gives, maxIDBytes the name of
+// a ban.
+const (
+	maxReasonBytes = 500
+	maxIDBytes     = 32
+)
+
+// mx says that b closes port 25.
+func (b *Ban) mx() bool { return slices.Contains(b.Services, MX) }
+
+// key is the name of b's row: port 25 has a ban of its own.
+func (b *Ban) key() string {
+	if b.mx() {
+		return b.Network.String() + " " + MX
+	}
+	return b.Network.String()
+}
+
+// entry returns b as a row of the table state.Ban, which is kept as long as b
+// makes the next ban longer.
+func (b Ban) entry(gone time.Time) (state.Entry, error) {
 	v, err := json.Marshal(b)
 	if err != nil {
 		return state.Entry{}, fmt.Errorf("encode ban of %s: %w", netaddr.String(b.Network), err)
 	}
-	return state.Entry{Key: b.Network.String(), Value: v, Expires: b.Until}, nil
+	return state.Entry{Key: b.key(), Value: v, Expires: gone}, nil
 }
 
 // banOf reads a row of the table state.Ban.
@@ -44,102 +78,26 @@ func banOf(e state.Entry) (Ban, error) {
 	if err := json.Unmarshal(e.Value, &b); err != nil {
 		return Ban{}, fmt.Errorf("decode ban %q: %w", e.Key, err)
 	}
-	if !b.Network.IsValid() || b.Network != b.Network.Masked() || b.Network.String() != e.Key {
+	switch {
+	case !b.Network.IsValid() || b.Network != b.Network.Masked() || b.key() != e.Key:
 		return Ban{}, fmt.Errorf("decode ban %q: the row names another network", e.Key)
+	case b.ID == "" || len(b.ID) > maxIDBytes || len(b.Reason) > maxReasonBytes || !printable(b.ID+b.Reason+b.Rule+b.User):
+		return Ban{}, fmt.Errorf("decode ban %q: its texts are not of a ban", e.Key)
+	case b.Times < 0 || b.Times > maxTimes:
+		return Ban{}, fmt.Errorf("decode ban %q: it is number %d", e.Key, b.Times)
+	}
+	if b.mx() {
+		b.Services = []string{MX}
+	} else {
+		b.Services = loginServices()
 	}
 	return b, nil
 }
 
-// bans is the set of bans in memory. It is not safe for concurrent use.
-type bans struct {
-	byNetwork map[netip.Prefix]Ban
-	// lengths counts the bans of each prefix length, for IPv4 and IPv6.
-	lengths [2][129]int
-}
+// maxTimes is how many bans of one network are told apart.
+const maxTimes = 1000
 
-func newBans() *bans { return &bans{byNetwork: make(map[netip.Prefix]Ban)} }
-
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return 0
-	}
-	return 1
-}
-
-// find returns the ban that holds for a at now. The one that ends last wins.
-func (s *bans) find(a netip.Addr, now time.Time) (best Ban, ok bool) {
-	if len(s.byNetwork) == 0 {
-		return Ban{}, false
-	}
-	lengths := &s.lengths[family(a)]
-	for bits := range a.BitLen() + 1 {
-		if lengths[bits] == 0 {
-			continue
-		}
-		p, err := a.Prefix(bits)
-		if err != nil {
-			continue
-		}
-		b, found := s.byNetwork[p]
-		if found && now.Before(b.Until) && b.Until.After(best.Until) {
-			best, ok = b, true
-		}
-	}
-	return best, ok
-}
-
-// put adds or replaces b. When there are too many, those that are over go, then
-// the one that ends first; put returns what it dropped before its time.
-func (s *bans) put(b Ban, now time.Time, most int) (dropped []Ban) {
-	s.remove(b.Network)
-	if len(s.byNetwork) >= most {
-		s.expire(now)
-	}
-	for len(s.byNetwork) >= most {
-		var first Ban
-		for _, old := range s.byNetwork {
-			if first.ID == "" || old.Until.Before(first.Until) {
-				first = old
-			}
-		}
-		s.remove(first.Network)
-		dropped = append(dropped, first)
-	}
-	s.byNetwork[b.Network] = b
-	s.lengths[family(b.Network.Addr())][b.Network.Bits()]++
-	return dropped
-}
-
-func (s *bans) remove(p netip.Prefix) bool {
-	if _, ok := s.byNetwork[p]; !ok {
-		return false
-	}
-	delete(s.byNetwork, p)
-	s.lengths[family(p.Addr())][p.Bits()]--
-	return true
-}
-
-// expire drops the bans that are over.
-func (s *bans) expire(now time.Time) {
-	for p, b := range s.byNetwork {
-		if !now.Before(b.Until) {
-			s.remove(p)
-		}
-	}
-}
-
-// list returns the bans that hold, oldest first.
-func (s *bans) list(now time.Time) []Ban {
-	s.expire(now)
-	all := make([]Ban, 0, len(s.byNetwork))
-	for _, b := range s.byNetwork {
-		all = append(all, b)
-	}
-	slices.SortFunc(all, func(a, b Ban) int {
-		if c := a.Since.Compare(b.Since); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
-	return all
+// printable reports whether s is without control characters.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -2,21 +2,16 @@ package guard
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/journal"
-	"github.com/gatepost/gatepost/internal/netaddr"
-	"github.com/gatepost/gatepost/internal/secret"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/internal/unit"
 )
@@ -38,225 +33,291 @@ type store interface {
 
 type recorder interface{ Record(journal.Record) }
 
-// Deps are the parts that a Guard uses. Both are needed.
+// Change is a ban that begins or is lifted before its time, for who closes
+// networks elsewhere.
+type Change struct {
+	Ban    Ban
+	Lifted bool
+	// Mode says whether the ban bites: enforce or observe.
+	Mode unit.Mode
+}
+
+// Deps are the parts that a Guard uses. State and Journal are needed.
 type Deps struct {
 	State   store
 	Journal recorder
+	// Changed is told of every Change of a ban that closes a network as a whole.
+	// A ban that is Shared is not: accounts that proved themselves there still
+	// get in, which only the guard can tell. It must not block.
+	Changed func(Change)
+	// Told hears what a user should know. It must not block.
+	Told func(Notice)
+	// Country returns the country of an address, "" for unknown; nil tells of
+	// none.
+	Country func(a netip.Addr) string
+	// Own returns the addresses of this host, which are never banned. It is
+	// asked when a network is about to be.
+	Own func() []netip.Addr
+	// Now is the clock, nil for that of the host.
+	Now func() time.Time
+}
+
+// settings are a Config, made ready.
+type settings struct {
+	Config
+	traps map[uint64]bool
 }
 
 // Guard counts failures and keeps bans. It is safe for concurrent use.
 type Guard struct {
-	cfg     atomic.Pointer[Config]
-	state   store
-	journal recorder
+	cfg     atomic.Pointer[settings]
+	deps    Deps
 	log     *slog.Logger
-	key     [32]byte
+	keys    keys
+	now     func() time.Time
 	dropped atomic.Uint64
 
 	mu sync.Mutex
-	// counts and bans are guarded by mu, warned too.
-	counts *counts
-	bans   *bans
-	warned time.Time
+	// The fields below are guarded by mu.
+	counts  *counts
+	bans    *bans
+	proofs  *proofs
+	senders *table[sender]
+	lands   *table[land]
+	lanes   lanes
+	own     ownAddresses
+	hits    map[ruleName]uint64
+	warned  time.Time
 }
 
-// storeTimeout bounds how long an answer waits for a ban to be durable. The
-// ban holds in memory before.
-const storeTimeout = 2 * time.Second
+const (
+	// storeTimeout bounds how long an answer waits for a ban to be durable. The
+	// ban holds in memory before.
+	storeTimeout = 2 * time.Second
+	// maxBans and the others are within the bounds of the state's tables.
+	maxBans    = 50_000
+	maxProofs  = 50_000
+	maxSenders = 20_000
+	maxLands   = 10_000
+)
 
-// New returns a Guard with the bans that state has. A state that cannot be
-// read is an error: starting without bans would let the banned in.
+// New returns a Guard with what the state has. A state that cannot be read is
+// an error: starting without bans would let the banned in.
 func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (*Guard, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
-	g := &Guard{state: deps.State, journal: deps.Journal, log: log, counts: newCounts(), bans: newBans()}
-	g.cfg.Store(&cfg)
-	_, _ = rand.Read(g.key[:]) // it never returns an error
-	entries, err := deps.State.List(ctx, state.Ban, "")
-	if err != nil {
-		return nil, fmt.Errorf("read bans: %w", err)
+	g := &Guard{deps: deps, log: log, keys: newKeys(), now: deps.Now,
+		counts: newCounts(cfg.MaxNetworks), bans: newBans(), proofs: newProofs(maxProofs),
+		senders: newTable[sender](maxSenders), lands: newTable[land](maxLands),
+		lanes: newLanes(), hits: map[ruleName]uint64{}}
+	if g.now == nil {
+		g.now = time.Now
 	}
-	now := time.Now()
-	for _, e := range entries {
-		b, err := banOf(e)
-		if err != nil {
-			log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))
-			continue
-		}
-		g.bans.put(b, now, cfg.MaxNetworks)
+	g.cfg.Store(g.ready(cfg))
+	if err := g.load(ctx); err != nil {
+		return nil, err
 	}
 	return g, nil
 }
 
-// Reconfigure takes new settings, which are valid. Bans that hold go on.
-func (g *Guard) Reconfigure(cfg Config) { g.cfg.Store(&cfg) }
+// ready prepares cfg.
+func (g *Guard) ready(cfg Config) *settings {
+	s := &settings{Config: cfg, traps: map[uint64]bool{}}
+	for _, t := range cfg.TrapAccounts {
+		if a, err := mailaddr.Parse(t); err == nil { // Validate has said so
+			s.traps[g.keys.accountKey(a.Folded().String())] = true
+		}
+	}
+	return s
+}
+
+// Reconfigure takes new settings, which are valid. Bans that hold go on, and
+// Changed hears of them when the mode is another.
+func (g *Guard) Reconfigure(cfg Config) {
+	g.mu.Lock()
+	old := g.cfg.Swap(g.ready(cfg))
+	lost := g.counts.resize(cfg.MaxNetworks)
+	var all []Ban
+	if old.Mode != cfg.Mode {
+		all = g.bans.list(g.now())
+	}
+	waiting := g.lanes.all()
+	g.mu.Unlock()
+	for _, w := range waiting {
+		w.wake()
+	}
+	g.dropped.Add(uint64(lost))
+	for _, b := range all {
+		g.changed(b, false, cfg.Mode)
+	}
+}
 
 // Mode returns the mode of now: a ban bites in enforce only, one that a person
 // added too.
 func (g *Guard) Mode() unit.Mode { return g.cfg.Load().Mode }
 
-// Check says whether a login from addr may be looked at. It asks memory only.
-func (g *Guard) Check(_ context.Context, a Attempt) Decision {
-	cfg := g.cfg.Load()
-	addr := a.Addr.Unmap().WithZone("")
-	if cfg.Mode == unit.Off || cfg.ignores(addr) {
+// Check says whether a login may be looked at. It asks memory only.
+func (g *Guard) Check(ctx context.Context, a Attempt) Decision {
+	c := g.cfg.Load()
+	if c.Mode == unit.Off || !usable(a.Addr) {
 		return Decision{}
 	}
+	v := g.keys.view(&c.Config, &a)
+	var fx effects
 	g.mu.Lock()
-	b, ok := g.bans.find(addr, time.Now())
+	d := g.look(c, &v, a.User, g.now(), &fx)
 	g.mu.Unlock()
-	return decision(cfg.Mode, b, ok)
+	g.apply(ctx, c, &a, &fx)
+	return d
 }
 
-func decision(mode unit.Mode, b Ban, found bool) Decision {
-	if !found {
-		return Decision{}
-	}
-	return Decision{Refuse: mode == unit.Enforce, Observed: mode == unit.Observe, Ban: b}
-}
+// usable reports whether a is the address of a client at all.
+func usable(a netip.Addr) bool { return a.IsValid() && !a.Unmap().IsUnspecified() }
 
-// fail counts a failure. When it bans the network, the ban holds before fail
-// returns, and is durable unless the state is away.
-func (g *Guard) fail(ctx context.Context, a Attempt) Decision {
-	cfg := g.cfg.Load()
-	addr := a.Addr.Unmap().WithZone("")
-	if cfg.Mode == unit.Off || cfg.ignores(addr) {
-		return Decision{}
-	}
-	network := netaddr.Network(addr)
-	now := time.Now()
-	t := try{at: now.UnixNano(), user: g.user(a.User), password: g.pair(a.User, a.Password)}
-
-	g.mu.Lock()
-	if b, ok := g.bans.find(addr, now); ok {
-		g.mu.Unlock()
-		return decision(cfg.Mode, b, true)
-	}
-	n, lost := g.counts.add(network, t, cfg.FindTime.Std(), cfg.MaxNetworks)
-	if n < cfg.MaxFailures {
-		g.mu.Unlock()
-		g.lose(ctx, lost)
-		return Decision{}
-	}
-	g.counts.forget(network)
-	b := Ban{
-		ID: newID(), Network: network, Since: now, Until: now.Add(cfg.BanTime.Std()),
-		Reason: fmt.Sprintf("%d different wrong passwords within %v", n, cfg.FindTime),
-	}
-	over := g.bans.put(b, now, cfg.MaxNetworks)
-	g.mu.Unlock()
-
-	g.lose(ctx, lost+len(over))
-	g.keep(ctx, b, over)
-	g.record(b, "ban", cfg.Mode, a)
-	g.log.LogAttrs(ctx, slog.LevelInfo, "network banned", slog.String("client_addr", addr.String()),
-		slog.String("rule", b.ID), slog.String("verdict", string(cfg.Mode)), slog.Time("until", b.Until))
-	return decision(cfg.Mode, b, true)
-}
-
-// success takes back the failures of user from addr's network. It lifts no ban.
-func (g *Guard) success(_ context.Context, addr netip.Addr, user string) {
-	cfg := g.cfg.Load()
-	addr = addr.Unmap().WithZone("")
-	if cfg.Mode == unit.Off || cfg.ignores(addr) {
-		return
-	}
-	network := netaddr.Network(addr)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if _, ok := g.counts.byNetwork[network]; ok {
-		g.counts.forgive(network, g.user(user))
-	}
-}
-
-// Bans returns the bans that hold, oldest first.
-func (g *Guard) Bans(context.Context) ([]Ban, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.bans.list(time.Now()), nil
-}
-
-// Add bans network for d. A ban of the same network is replaced. When the error
-// is of the store, the ban holds until the next restart.
-func (g *Guard) Add(ctx context.Context, network netip.Prefix, d time.Duration, reason string) (Ban, error) {
-	cfg := g.cfg.Load()
-	switch {
-	case !network.IsValid() || network != network.Masked() || network.Addr().Is4In6():
-		return Ban{}, fmt.Errorf("%w: %v is not a network", ErrInvalid, network)
-	case d < time.Second || d > maxSpan:
-		return Ban{}, fmt.Errorf("%w: a ban is for 1s to 366d", ErrInvalid)
-	case len(reason) > maxReasonBytes || strings.ContainsFunc(reason, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return Ban{}, fmt.Errorf("%w: the reason is one line of at most %d bytes", ErrInvalid, maxReasonBytes)
-	}
-	for _, n := range cfg.IgnoreNetworks {
-		if n.Bits() <= network.Bits() && n.Contains(network.Addr()) {
-			return Ban{}, fmt.Errorf("%w: %s is in ignore_networks", ErrInvalid, netaddr.String(network))
+// look is what is known of an attempt before its password is looked at. It
+// needs mu.
+func (g *Guard) look(c *settings, v *view, user string, now time.Time, fx *effects) (d Decision) {
+	proven := g.proofs.has(v.pair, now, c.ProvenTime.Std())
+	if !v.blameless {
+		// A proven account gets past what others did, not past a person.
+		if b, ok := g.bans.find(v.addr, false, proven, now); ok {
+			if d = decision(c.Mode, b); d.Refuse {
+				return d
+			}
 		}
 	}
-	now := time.Now()
-	b := Ban{ID: newID(), Network: network, Reason: reason, Since: now, Until: now.Add(d), Manual: true}
-	g.mu.Lock()
-	over := g.bans.put(b, now, cfg.MaxNetworks)
-	g.mu.Unlock()
-	g.lose(ctx, len(over))
-	err := g.keep(ctx, b, over)
-	g.record(b, "ban", cfg.Mode, Attempt{})
-	return b, err
+	if proven {
+		return d
+	}
+	if p := g.counts.pairs.get(v.pair); p != nil && int64(p.until) > now.Unix() {
+		return decision(c.Mode, closed(v, p, user))
+	}
+	if b, ok := g.sprayed(c, v, now, fx); ok {
+		return decision(c.Mode, b)
+	}
+	d.Delay = g.late(c, v, now, fx)
+	return d
 }
 
-// Remove lifts the ban of exactly that network and forgets what was counted
-// in it. When the error is of the store, the ban is lifted until a restart.
-func (g *Guard) Remove(ctx context.Context, network netip.Prefix) error {
-	g.mu.Lock()
-	b, ok := g.bans.byNetwork[network]
-	if ok = ok && time.Now().Before(b.Until); ok {
-		g.bans.remove(network)
-		g.counts.forget(network)
+// closed is the ban of an account on one network.
+func closed(v *view, p *pair, user string) Ban {
+	return Ban{
+		ID: idOf(v.pair), Network: networkOf(v.host), Services: loginServices(), User: user, Rule: string(ruleFailures),
+		Reason: "too many different wrong passwords for this account from this network",
+		Since:  time.Unix(int64(p.last), 0), Until: time.Unix(int64(p.until), 0), Times: int(p.offences), Observe: p.watched,
 	}
-	g.mu.Unlock()
-	if !ok {
-		return fmt.Errorf("%w: %v", ErrNotFound, network)
-	}
-	g.record(b, "lifted", g.cfg.Load().Mode, Attempt{})
-	if err := g.state.Delete(ctx, state.Ban, network.String()); err != nil {
-		return fmt.Errorf("remove ban of %s: %w", netaddr.String(network), err)
-	}
-	return nil
 }
 
-// Stats are figures for metrics.
-type Stats struct {
-	// Networks are counted, Bans hold, Dropped went before their time because
-	// there were too many.
-	Networks, Bans int
-	Dropped        uint64
+// sprayed refuses a password that was wrong at many accounts, as long as it is
+// tried.
+func (g *Guard) sprayed(c *settings, v *view, now time.Time, fx *effects) (Ban, bool) {
+	r := &c.Rules.Passwords
+	if !v.global || r.Mode == unit.Off {
+		return Ban{}, false
+	}
+	s := g.counts.passwords.get(v.password)
+	if s == nil {
+		return Ban{}, false
+	}
+	n, span := s.accounts.count(now, r.FindTime.Std()), r.FindTime.Std()
+	if n < r.Max && int64(s.until) <= now.Unix() {
+		return Ban{}, false
+	}
+	mode := weaker(c.Mode, r.Mode)
+	st := step{rule: rulePasswords, mode: mode, n: n, span: span}
+	if s.until == 0 {
+		g.hits[rulePasswords]++
+		fx.begin(Ban{ID: idOf(v.password), Rule: string(rulePasswords), Reason: "one wrong password was tried at " + number(n, "account"),
+			Until: now.Add(span), Observe: mode == unit.Observe}, "refused password")
+	}
+	s.until = seconds(now.Add(span))
+	return Ban{ID: idOf(v.password), Network: networkOf(v.host), Services: loginServices(), Rule: string(st.rule),
+		Reason: "this wrong password was tried at many accounts", Since: now, Until: now.Add(span), Observe: mode == unit.Observe}, true
 }
 
-// Stats returns the figures of now.
-func (g *Guard) Stats() Stats {
+// late returns the tarpit of an attempt from a place that is not proven.
+func (g *Guard) late(c *settings, v *view, now time.Time, fx *effects) time.Duration {
+	var around wideFigures
+	w, t := g.counts.wides.get(v.wide), g.counts.targets.get(v.account)
+	if w != nil && !v.blameless {
+		around = wideFigures{w.accounts.count(now, c.Rules.NetworkBan.FindTime.Std()), g.proofs.wides[v.wide]}
+	}
+	account := 0
+	if t != nil {
+		account = t.failures.count(now, c.Rules.Account.FindTime.Std())
+	}
+	d, rule := delayBefore(&c.Config, around, account)
+	at := seconds(now)
+	switch {
+	case rule == ruleNetworkDelay && at-w.told > tellEvery:
+		w.told = at
+		g.hits[rule]++
+		fx.begin(Ban{Network: wideNetwork(v.wide), Rule: string(rule), Reason: "failures at about " + number(around.accounts, "account") + " from this network"}, "tarpit")
+	case rule == ruleAccount && at-t.told > tellEvery:
+		t.told = at
+		g.hits[rule]++
+		fx.begin(Ban{Rule: string(rule), Reason: number(account, "different wrong password") + " for one account, from elsewhere"}, "tarpit")
+	}
+	return d
+}
+
+// tellEvery is how many seconds apart the same tarpit is journaled.
+const tellEvery = 3600
+
+func decision(mode unit.Mode, b Ban) Decision {
+	bites := mode == unit.Enforce && !b.Observe
+	return Decision{Refuse: bites, Observed: !bites, Ban: b}
+}
+
+// CheckClient says whether a client may speak to a service at all: MX, or one
+// of those of Attempt. It asks memory only. An account may be let in all the
+// same where others proved themselves, so such a network is not refused as a
+// whole.
+func (g *Guard) CheckClient(_ context.Context, addr netip.Addr, service string) Decision {
+	c := g.cfg.Load()
+	addr = addr.Unmap().WithZone("")
+	if c.Mode == unit.Off || !addr.IsValid() || c.blameless(addr) != "" {
+		return Decision{}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bans.expire(time.Now())
-	return Stats{Networks: g.counts.recent.Len(), Bans: len(g.bans.byNetwork), Dropped: g.dropped.Load()}
+	now := g.now()
+	b, ok := g.bans.find(addr, service == MX, false, now)
+	if !ok || b.Shared || service == MX && g.welcome(hostKey(addr), now) {
+		return Decision{}
+	}
+	return decision(c.Mode, b)
 }
 
-// keep makes b durable and removes the rows of the bans that it displaced.
-func (g *Guard) keep(ctx context.Context, b Ban, over []Ban) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	e, err := b.entry()
-	if err == nil {
-		err = g.state.Put(ctx, state.Ban, e, true)
+// ownAddresses are those of this host, for a minute.
+type ownAddresses struct {
+	list []netip.Addr
+	at   time.Time
+}
+
+// isOwn needs mu.
+func (g *Guard) isOwn(p netip.Prefix, now time.Time) bool {
+	if g.deps.Own == nil {
+		return false
 	}
-	for _, o := range over {
-		err = errors.Join(err, g.state.Delete(ctx, state.Ban, o.Network.String()))
+	if g.own.at.IsZero() || now.Sub(g.own.at) >= time.Minute {
+		g.own = ownAddresses{g.deps.Own(), now}
 	}
-	if err != nil {
-		err = fmt.Errorf("keep ban of %s: %w", netaddr.String(b.Network), err)
-		g.log.LogAttrs(ctx, slog.LevelWarn, "ban holds in memory only", slog.String("rule", b.ID), slog.Any("err", err))
+	for _, a := range g.own.list {
+		if p.Contains(a.Unmap().WithZone("")) {
+			return true
+		}
 	}
-	return err
+	return false
+}
+
+// number says how many.
+func number(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // lose counts what was dropped before its time, and says so once an hour.
@@ -265,7 +326,7 @@ func (g *Guard) lose(ctx context.Context, n int) {
 		return
 	}
 	g.dropped.Add(uint64(n))
-	now := time.Now()
+	now := g.now()
 	g.mu.Lock()
 	quiet := now.Sub(g.warned) < time.Hour
 	if !quiet {
@@ -277,37 +338,3 @@ func (g *Guard) lose(ctx context.Context, n int) {
 			slog.Int("max_networks", g.cfg.Load().MaxNetworks))
 	}
 }
-
-func (g *Guard) record(b Ban, verdict string, mode unit.Mode, a Attempt) {
-	g.journal.Record(journal.Record{
-		Time: time.Now(), Daemon: "guard", Event: "ban", Service: a.Service, User: a.User, Mech: a.Mech,
-		ClientAddr: b.Network.Addr(), Verdict: verdict, Rule: b.ID,
-		Facts: []journal.Fact{
-			{Key: "network", Value: netaddr.String(b.Network)},
-			{Key: "reason", Value: b.Reason},
-			{Key: "until", Value: b.Until.UTC().Format(time.RFC3339)},
-			{Key: "mode", Value: string(mode)},
-		},
-	})
-}
-
-// user returns a keyed hash of an account's name.
-func (g *Guard) user(name string) (h [8]byte) {
-	m := hmac.New(sha256.New, g.key[:])
-	_, _ = m.Write([]byte{'u'})
-	_, _ = m.Write([]byte(name))
-	copy(h[:], m.Sum(nil))
-	return h
-}
-
-// pair returns a keyed hash of an account's name and a password.
-func (g *Guard) pair(name string, password secret.Value) (h [16]byte) {
-	m := hmac.New(sha256.New, g.key[:])
-	_, _ = fmt.Fprintf(m, "p%d:%s", len(name), name)
-	_, _ = m.Write(password.Reveal())
-	copy(h[:], m.Sum(nil))
-	return h
-}
-
-// newID returns a name that is short enough to read out on the telephone.
-func newID() string { return strings.ToLower(rand.Text()[:8]) }

@@ -135,8 +135,8 @@ func (c *collector) email(all ...mailaddr.Address) {
 
 // text takes the addresses that a reader may answer to.
 func (c *collector) text(m *message.Message) {
-	for _, l := range m.Links {
-		if u, ok := link.Parse(l.URL); ok && u.Scheme == "mailto" {
+	for i := range m.Links {
+		if u := target(&m.Links[i]); u.Scheme == "mailto" {
 			c.email(findEmails(u.Path, 1)...)
 		}
 	}
@@ -151,10 +151,7 @@ func (c *collector) text(m *message.Message) {
 func (c *collector) links(links []message.Link) {
 	var odd, rest []item
 	for i := range links {
-		u, ok := link.Parse(links[i].URL)
-		if !ok {
-			u = link.ParseHost(links[i].URL)
-		}
+		u := target(&links[i])
 		if u.Host == "" || u.Scheme == "mailto" || !c.first(URI, u.Host) {
 			continue
 		}
@@ -180,6 +177,18 @@ func (c *collector) links(links []message.Link) {
 		domains[key] = true
 		c.out = append(c.out, it)
 	}
+}
+
+// target returns where l leads: as it was read, or as a program takes it that
+// thinks of a host where there is no scheme.
+func target(l *message.Link) link.URL {
+	if l.To.Scheme != "" {
+		return l.To
+	}
+	if u, ok := link.Parse(l.URL); ok {
+		return u
+	}
+	return link.ParseHost(l.URL)
 }
 
 // hostItem returns the item of a link's host.

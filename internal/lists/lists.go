@@ -20,6 +20,12 @@ type asker interface {
 	LookupIP(ctx context.Context, network, name string) ([]netip.Addr, error)
 }
 
+// manyAsker is an asker that takes many questions for IPv4 addresses at once, at
+// less cost, and bounds by itself how many of them are under way.
+type manyAsker interface {
+	LookupEach(ctx context.Context, names []string) ([][]netip.Addr, []error)
+}
+
 // meter counts what is worth an alarm.
 type meter interface{ Event(name string) }
 

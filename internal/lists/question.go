@@ -150,6 +150,17 @@ func (l *Lists) askAll(ctx context.Context, s *set, questions []question) []answ
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout.Std())
 	defer cancel()
 	answers := make([]answer, len(questions))
+	if many, ok := l.dns.(manyAsker); ok {
+		names := make([]string, len(questions))
+		for i, q := range questions {
+			names[i] = q.name
+		}
+		addrs, errs := many.LookupEach(ctx, names)
+		for i, q := range questions {
+			answers[i] = answer{q.about, addrs[i], errs[i]}
+		}
+		return answers
+	}
 	slots := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for i, q := range questions {

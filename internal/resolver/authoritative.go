@@ -150,7 +150,7 @@ func (r *Resolver) recovered(ctx context.Context, v any, err *error) {
 func (r *Resolver) apex(ctx context.Context, q string) (apex string, hosts []string, err error) {
 	name := q
 	for range maxClimb {
-		m, err := r.ask(ctx, key{name, dns.TypeNS})
+		m, err := r.ask(ctx, key{name, dns.TypeNS}, false)
 		if err != nil {
 			return "", nil, err
 		}

@@ -106,8 +106,8 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Fatal("the answer in use went first")
 		}
 	}
-	if c.used > c.size || len(c.items) != c.order.Len() || len(c.items) < 50 {
-		t.Errorf("%d octets of %d in %d items, %d in order", c.used, c.size, len(c.items), c.order.Len())
+	if c.used > c.size || len(c.items) != inOrder(c) || len(c.items) < 50 {
+		t.Errorf("%d octets of %d in %d items, %d in order", c.used, c.size, len(c.items), inOrder(c))
 	}
 	if _, ok := c.find(key{"n1.example.", 16}, now); ok {
 		t.Error("the oldest answer is still there")
@@ -116,11 +116,62 @@ func TestCacheIsBounded(t *testing.T) {
 	if _, ok := c.find(key{"huge.example.", 16}, now); ok {
 		t.Error("an answer of a fifth of the cache is kept")
 	}
-	for e := c.order.Front(); e != nil; e = c.order.Front() {
-		c.drop(e)
+	slots := len(c.slab)
+	for n := c.slab[0].next; n != 0; n = c.slab[0].next {
+		c.drop(n)
 	}
 	if c.used != 0 || len(c.items) != 0 {
 		t.Errorf("an empty cache holds %d octets, %d items", c.used, len(c.items))
+	}
+	for i := range 50 {
+		c.put(key{fmt.Sprintf("n%d.example.", i), 16}, ans, now)
+	}
+	if len(c.slab) != slots || inOrder(c) != 50 {
+		t.Errorf("%d entries in %d places, want 50 in %d", inOrder(c), len(c.slab), slots)
+	}
+}
+
+// inOrder counts the entries from the one used last, and from the other end.
+func inOrder(c *cache) int {
+	forth, back := 0, 0
+	for n := c.slab[0].next; n != 0; n = c.slab[n].next {
+		forth++
+	}
+	for n := c.slab[0].prev; n != 0; n = c.slab[n].prev {
+		back++
+	}
+	if forth != back {
+		return -1
+	}
+	return forth
+}
+
+// Two keys with one hash are not taken for each other: the later pushes the
+// earlier out.
+func TestCacheHashes(t *testing.T) {
+	c, now := newCache(1<<20), time.Now()
+	yes, no := answer{text: []string{"x"}, ttl: time.Hour, secure: true}, answer{gone: true, secure: true, ttl: time.Hour}
+	a := key{"a.example.", 16}
+	c.put(a, yes, now)
+	c.put(key{"b.example.", 16}, no, now)
+	n := c.items[c.hash(a)]
+	c.slab[n].name = "other.example."
+	if got, ok := c.find(a, now); ok {
+		t.Errorf("found %+v of another name", got)
+	}
+	c.slab[n].name, c.slab[n].rtype = a.name, 1
+	if got, ok := c.find(a, now); ok {
+		t.Errorf("found %+v of another type", got)
+	}
+	c.put(a, no, now)
+	for _, k := range []key{a, {"b.example.", 16}} {
+		if got, ok := c.find(k, now); !ok || !got.gone || !got.secure || len(got.text) != 0 {
+			t.Errorf("find(%v) = %+v, %v", k, got, ok)
+		}
+	}
+	c.put(a, yes, now)
+	if got, ok := c.find(a, now); !ok || got.gone || !got.secure || len(got.text) != 1 || inOrder(c) != 2 {
+		t.Errorf("find = %+v, %v with %d entries", got, ok, inOrder(c))
 	}
 }
 

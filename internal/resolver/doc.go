@@ -6,11 +6,17 @@
 // "no" needs nothing else.
 //
 // It asks recursive servers over UDP with EDNS (RFC 6891, 1232 octets), and
-// over TCP when an answer was cut (RFC 7766). Every question has a socket and
-// an id of its own; what does not match both and the question is not an
-// answer (RFC 5452 §9). Aliases are followed within the answer, and asked for
-// when the server left them out. Names are taken as they are, so that SPF can
+// over TCP when an answer was cut (RFC 7766). Every question has an id of its own
+// and a port that nobody can guess; what does not match both and the question is
+// not an answer (RFC 5452 §9). Aliases are followed within the answer, and asked
+// for when the server left them out. Names are taken as they are, so that SPF can
 // ask for one that no host could have.
+//
+// LookupEach puts the many questions of one message over one socket, which it
+// opens for them and closes when they are answered: its port is as new as that
+// of a question alone, ids within it differ, and no two of its questions are the
+// same, so each is as hard to forge an answer to as before. To a server on this
+// host, where nobody forges, sockets are kept for the next question.
 //
 // The cache holds positive and negative answers (RFC 2308) for as long as
 // their TTL says, at most Config.MaxTTL, and at most Config.CacheSize octets:

@@ -20,11 +20,16 @@ const maxStray = 64
 var errNoAnswer = errors.New("no server answered")
 
 // ask puts one question to the servers in turn until one of them says yes or
-// no: NOERROR or NXDOMAIN. Every other code is that server's trouble.
-func (r *Resolver) ask(ctx context.Context, k key) (*dns.Msg, error) {
+// no: NOERROR or NXDOMAIN. Every other code is that server's trouble. asked says
+// that the first server has had its first turn.
+func (r *Resolver) ask(ctx context.Context, k key, asked bool) (*dns.Msg, error) {
 	last := errNoAnswer
 	for range r.cfg.Attempts {
 		for _, server := range r.servers {
+			if asked {
+				asked = false
+				continue
+			}
 			m, err := r.try(ctx, server, k, true)
 			if err == nil {
 				return m, nil
@@ -143,13 +148,19 @@ func wireErr(ctx context.Context, err error) error {
 
 // answers reports whether m is the answer to q (RFC 5452 §9.1).
 func answers(m, q *dns.Msg) bool {
-	if !m.Response || m.Id != q.Id || m.Opcode != dns.OpcodeQuery {
+	a := q.Question[0]
+	return answersKey(m, q.Id, key{fold(a.Name), a.Qtype})
+}
+
+// answersKey reports whether m is the answer to the question k with id.
+func answersKey(m *dns.Msg, id uint16, k key) bool {
+	if !m.Response || m.Id != id || m.Opcode != dns.OpcodeQuery {
 		return false
 	}
 	if len(m.Question) == 0 {
 		// A server that cannot read the question leaves it out.
 		return m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError
 	}
-	a, b := m.Question[0], q.Question[0]
-	return len(m.Question) == 1 && a.Qtype == b.Qtype && a.Qclass == b.Qclass && fold(a.Name) == fold(b.Name)
+	a := m.Question[0]
+	return len(m.Question) == 1 && a.Qtype == k.rtype && a.Qclass == dns.ClassINET && fold(a.Name) == k.name
 }

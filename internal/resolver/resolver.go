@@ -25,6 +25,7 @@ type Resolver struct {
 	authPort uint16
 	// exchange is sockets.exchange outside of tests.
 	exchange func(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error)
+	together sharedSockets
 
 	mu      sync.Mutex // guards flights and the waiters in them
 	flights map[key]*flight
@@ -35,9 +36,11 @@ type Resolver struct {
 type flight struct {
 	waiters int
 	cancel  context.CancelFunc
-	done    chan struct{} // closed when ans and err are set
-	ans     answer
-	err     error
+	// asked says that the first server has had its first turn.
+	asked bool
+	done  chan struct{} // closed when ans and err are set
+	ans   answer
+	err   error
 }
 
 // New returns a Resolver. It reads /etc/resolv.conf when cfg names no server.
@@ -57,6 +60,7 @@ func New(cfg Config, log *slog.Logger) (*Resolver, error) {
 		slots:    make(chan struct{}, cfg.MaxQueries),
 		authPort: 53,
 		exchange: (&sockets{idle: map[string][]*dns.Conn{}}).exchange,
+		together: sharedSockets{idle: map[string][]*together{}},
 		flights:  make(map[key]*flight),
 	}, nil
 }
@@ -151,6 +155,11 @@ func (r *Resolver) lookup(ctx context.Context, name string, rtype uint16) (answe
 	if err != nil {
 		return answer{}, failed(k, err)
 	}
+	return r.await(ctx, k, f)
+}
+
+// await waits for the end of f, which the caller has joined.
+func (r *Resolver) await(ctx context.Context, k key, f *flight) (answer, error) {
 	select {
 	case <-f.done:
 		r.leave(k, f)
@@ -198,10 +207,31 @@ func (r *Resolver) leave(k key, f *flight) {
 	}
 }
 
-// fly asks for k and keeps what it hears.
+// flyOn lets a goroutine go on with f, whose caller was asking until now. It is
+// left behind when he is at the end of his time and nobody else waits for it.
+func (r *Resolver) flyOn(ctx context.Context, k key, f *flight, asked bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil && f.waiters == 1 {
+		if r.flights[k] == f {
+			delete(r.flights, k)
+		}
+		return
+	}
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f.asked = asked
+	go r.fly(ctx, k, f)
+}
+
+// fly asks for k and ends f with what it hears.
 func (r *Resolver) fly(ctx context.Context, k key, f *flight) {
 	defer f.cancel()
-	ans, err := r.safely(ctx, k)
+	ans, err := r.safely(ctx, k, f.asked)
+	r.land(ctx, k, f, ans, err)
+}
+
+// land ends f, and keeps ans.
+func (r *Resolver) land(ctx context.Context, k key, f *flight, ans answer, err error) {
 	if err != nil {
 		f.err = failed(k, err)
 		r.log.LogAttrs(ctx, slog.LevelDebug, "dns question without an answer", slog.Any("err", f.err))
@@ -220,7 +250,7 @@ func (r *Resolver) fly(ctx context.Context, k key, f *flight) {
 
 // safely is resolve, with a panic made an error: nobody above could catch it,
 // and a server's answer must not end the process.
-func (r *Resolver) safely(ctx context.Context, k key) (ans answer, err error) {
+func (r *Resolver) safely(ctx context.Context, k key, asked bool) (ans answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			ans, err = answer{}, fmt.Errorf("panic: %v", v)
@@ -228,12 +258,12 @@ func (r *Resolver) safely(ctx context.Context, k key) (ans answer, err error) {
 				slog.String("err", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
 		}
 	}()
-	return r.resolve(ctx, k)
+	return r.resolve(ctx, k, asked)
 }
 
 // resolve asks for k, and for the targets of aliases that an answer leaves
 // open.
-func (r *Resolver) resolve(ctx context.Context, k key) (answer, error) {
+func (r *Resolver) resolve(ctx context.Context, k key, asked bool) (answer, error) {
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
@@ -244,7 +274,8 @@ func (r *Resolver) resolve(ctx context.Context, k key) (answer, error) {
 	ttl := r.cfg.MaxTTL.Std()
 	secure := true
 	for {
-		m, err := r.ask(ctx, k)
+		m, err := r.ask(ctx, k, asked)
+		asked = false
 		if err != nil {
 			return answer{}, err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	adminrule "github.com/gatepost/gatepost/internal/rule"
 	"github.com/gatepost/gatepost/internal/unit"
+	"github.com/gatepost/gatepost/internal/verdict"
 )
 
 // Config says what scores mean and what rules count. Default fills it.
@@ -50,6 +51,21 @@ type RuleConfig struct {
 
 // Default returns the thresholds that rspamd has, and every rule as it is.
 func Default() Config { return Config{Reject: 15, Mark: 6, Greylist: 4} }
+
+// PutsAside reports whether some message may get the verdict quarantine or
+// discard: by a score, or by a rule of the admin.
+func (c Config) PutsAside() bool {
+	for _, all := range []map[string]RecipientConfig{c.Domains, c.Users} {
+		for _, rc := range all {
+			if rc.Quarantine != nil && *rc.Quarantine > 0 {
+				return true
+			}
+		}
+	}
+	return c.Quarantine > 0 || slices.ContainsFunc(c.AdminRules, func(r AdminRule) bool {
+		return r.Verdict == verdict.Quarantine.String() || r.Verdict == discard
+	})
+}
 
 // maxScore bounds a score of the configuration.
 const maxScore = 10000
