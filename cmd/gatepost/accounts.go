@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -297,21 +296,6 @@ func printAliases(cmd *cobra.Command, s account.Store, all []account.Alias) erro
 		rows = append(rows, []string{al.Addr.String(), strings.Join(to, ", ")})
 	}
 	return printTable(cmd.OutOrStdout(), []string{"ALIAS", "LEADS TO"}, rows)
-}
-
-func printUsers(cmd *cobra.Command, users []account.User) error {
-	var rows [][]string
-	for _, u := range users {
-		state := "active"
-		switch {
-		case u.Disabled:
-			state = "disabled"
-		case u.Held:
-			state = "held"
-		}
-		rows = append(rows, []string{u.Addr.String(), state, u.Changed.UTC().Format(time.DateTime)})
-	}
-	return printTable(cmd.OutOrStdout(), []string{"USER", "STATE", "CHANGED (UTC)"}, rows)
 }
 
 // mailOf returns the directory of a user's mail, and whether it is there. It

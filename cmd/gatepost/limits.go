@@ -19,8 +19,13 @@ func newLimit(a *app) *cobra.Command {
 		Long: `Who has used how much of which limit.
 
 A key is whose count it is, as "gatepost limit show" has it: a user's address, a
-domain, a network, or several with commas. The limits are in policyd.limits.`,
-		Example: "  gatepost limit show\n  gatepost limit set news@example.org outgoing 5000/day --for 7d"}
+domain, a network, or several with commas. The limits are in policyd.limits.
+
+Of several rates the first of these holds: one that was set for the key with
+--for; one that was set for the user, for a group of the user, for all of the
+domain; an override in the configuration; the limit's own.`,
+		Example: "  gatepost limit show\n  gatepost limit set news@example.org outgoing 5000/day --for 7d\n" +
+			"  gatepost limit set group:staff outgoing 500/hour"}
 	cmd.AddCommand(newLimitShow(a), newLimitReset(a), newLimitSet(a))
 	return cmd
 }
@@ -29,7 +34,7 @@ func newLimitShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "show", Short: "Show what has been used of each limit, and when it ends",
 		Example: "  gatepost limit show --json\n  gatepost limit show --rates", Args: cobra.NoArgs}
 	asJSON := jsonFlag(cmd)
-	rates := cmd.Flags().Bool("rates", false, "the rates that were set by hand")
+	rates := cmd.Flags().Bool("rates", false, "the rates that were set with \"limit set\"")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, done, err := a.client(cmd.Context())
 		if err != nil {
@@ -115,19 +120,27 @@ func newLimitReset(a *app) *cobra.Command {
 	return cmd
 }
 
-// defaultRate takes a rate back that was set by hand.
+// defaultRate takes a rate back that was set.
 const defaultRate = "default"
 
 func newLimitSet(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "set KEY LIMIT RATE", Short: "Set another rate for a key, or default to take it back",
-		Long: `Set another rate for a key, or default to take it back.
+	cmd := &cobra.Command{Use: "set WHO LIMIT RATE", Short: "Set another rate for somebody, or default to take it back",
+		Long: `Set another rate for somebody, or default to take it back.
 
-The rate goes before the limit's own and its overrides, and has as many windows
-as it names. It holds at once and over restarts, until --for is over.`,
+WHO is a user's address, @DOMAIN for each user of a domain by himself, or
+group:NAME for each member of a group ("gatepost group add"): such a rate is kept
+with the accounts, and for limits that count by user. Any other key, as "gatepost
+limit show" has it, has a rate of its own, too.
+
+With --for the rate is only for the key that is named, and goes before all
+others until the time is over. A rate has as many windows as it names, and holds
+at once and over restarts.`,
 		Example: "  gatepost limit set news@example.org outgoing \"500/hour, 5000/day\" --for 7d\n" +
+			"  gatepost limit set @example.org outgoing 100/hour\n" +
+			"  gatepost limit set group:staff outgoing 1000/hour\n" +
 			"  gatepost limit set news@example.org outgoing default",
 		Args: cobra.ExactArgs(3)}
-	span := cmd.Flags().String("for", "", "until then, such as 7d; without it for ever")
+	span := cmd.Flags().String("for", "", "how long, such as 7d; without it for ever")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h := limit.ByHand{Key: args[0], Limit: args[1]}
 		if args[2] != defaultRate {
@@ -176,30 +189,4 @@ func limitAmount(of limit.Of, n int64) string {
 		shift += 10
 	}
 	return unit.Size(n >> shift << shift).String()
-}
-
-// limitDesk does for the admin socket what can be done about limits.
-type limitDesk struct {
-	*limit.Limiter
-	limits func() []limit.Limit
-	// uncounted is of the policy server; nil without one.
-	uncounted func() []limit.Uncounted
-}
-
-// Usage lists what has been used.
-func (d limitDesk) Usage(ctx context.Context) ([]limit.Usage, error) {
-	return d.Limiter.Usage(ctx, d.limits())
-}
-
-// Set sets a rate by hand.
-func (d limitDesk) Set(ctx context.Context, h limit.ByHand) error {
-	return d.Limiter.Set(ctx, d.limits(), h)
-}
-
-// Uncounted returns what passed lately without being counted.
-func (d limitDesk) Uncounted() []limit.Uncounted {
-	if d.uncounted == nil {
-		return nil
-	}
-	return d.uncounted()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,7 +21,7 @@ import (
 func newUser(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Short: "Mailboxes and their logins", Example: "  gatepost user add alice@example.org"}
 	cmd.AddCommand(newUserAdd(a), newUserRemove(a), newUserList(a), newUserShow(a), newUserPassword(a), newUserGrant(a), newUserRevoke(a),
-		newUserHold(a), newUserRelease(a), newUserSignals(a),
+		newUserHold(a), newUserRelease(a), newUserSignals(a), newUserSet(a), newAppPassword(a),
 		newUserFlag(a, "disable", "Refuse a user's logins; mail still comes in", func(s account.Store, cmd *cobra.Command, u account.User) error {
 			return s.SetDisabled(cmd.Context(), u.Addr, true)
 		}),
@@ -36,6 +37,7 @@ func newUserAdd(a *app) *cobra.Command {
 		Example: "  gatepost user add alice@example.org\n  gatepost user add bob@example.org < password.txt",
 		Args:    cobra.ExactArgs(1),
 	}
+	scheme := schemeFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		addr, err := address(args[0])
 		if err != nil {
@@ -49,7 +51,7 @@ func newUserAdd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		hash, err := readNewPassword(cmd, addr.String())
+		hash, err := readNewPassword(cmd, addr.String(), *scheme)
 		if err != nil {
 			return err
 		}
@@ -65,23 +67,54 @@ func newUserAdd(a *app) *cobra.Command {
 }
 
 func newUserPassword(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "password ADDRESS", Short: "Set a password, from a prompt or stdin",
-		Example: "  gatepost user password alice@example.org", Args: cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, userNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := address(args[0])
-			if err != nil {
-				return err
-			}
-			hash, err := readNewPassword(cmd, addr.String())
-			if err != nil {
-				return err
-			}
-			return a.withAccounts(cmd, func(s account.Store) error {
-				return s.SetPassword(cmd.Context(), addr, hash)
-			})
-		},
+		Example: "  gatepost user password alice@example.org\n  gatepost user password alice@example.org --scheme SCRAM-SHA-256",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.complete(1, userNames),
 	}
+	scheme := schemeFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		addr, err := address(args[0])
+		if err != nil {
+			return err
+		}
+		hash, err := readNewPassword(cmd, addr.String(), *scheme)
+		if err != nil {
+			return err
+		}
+		return a.withAccounts(cmd, func(s account.Store) error {
+			return s.SetPassword(cmd.Context(), addr, hash)
+		})
+	}
+	return cmd
+}
+
+// schemeFlag adds --scheme to cmd.
+func schemeFlag(cmd *cobra.Command) *string {
+	var names []string
+	for _, s := range password.MakeSchemes() {
+		names = append(names, string(s))
+	}
+	text := "how it is stored: " + strings.Join(names, ", ")
+	flag := cmd.Flags().String("scheme", string(password.Default), text)
+	// The names are ours, so this can not fail.
+	_ = cmd.RegisterFlagCompletionFunc("scheme", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	return flag
+}
+
+// newScheme reads --scheme, and warns of one that does not protect a password.
+func newScheme(w io.Writer, name string) (password.Scheme, error) {
+	s, err := password.ParseScheme(name)
+	if err == nil && !slices.Contains(password.MakeSchemes(), s) {
+		err = fmt.Errorf("no new password is stored as %s", s)
+	}
+	if err != nil {
+		return "", &misuse{hint(fmt.Errorf("--scheme: %w", err), "%s is the best; gatepost user password --help lists the others", password.Default)}
+	}
+	if why, weak := password.Weak(s); weak {
+		warn(w, "%s protects no password from who reads the store: %s", s, why)
+	}
+	return s, nil
 }
 
 func newUserRemove(a *app) *cobra.Command {
@@ -164,14 +197,15 @@ func newUserShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), more)
-			}
-			if err := printUsers(cmd, []account.User{u}); err != nil {
+			apps, err := s.AppPasswords(cmd.Context(), addr)
+			if err != nil {
 				return err
 			}
-			more.print(cmd.OutOrStdout())
-			return nil
+			page := userPage{shownUser: more, AppPasswords: list(apps)}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), page)
+			}
+			return page.print(cmd.OutOrStdout())
 		})
 	}
 	return cmd
@@ -180,9 +214,12 @@ func newUserShow(a *app) *cobra.Command {
 // readNewPassword asks for a password twice at a terminal, or reads one line
 // of stdin, and returns its hash. A password is never an argument: those are
 // seen by every user of the machine.
-func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
+func readNewPassword(cmd *cobra.Command, user, schemeName string) (secret.Value, error) {
+	scheme, err := newScheme(cmd.ErrOrStderr(), schemeName)
+	if err != nil {
+		return secret.Value{}, err
+	}
 	var pw []byte
-	var err error
 	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		pw, err = promptTwice(cmd.ErrOrStderr(), int(f.Fd()), user)
 	} else {
@@ -199,7 +236,7 @@ func readNewPassword(cmd *cobra.Command, user string) (secret.Value, error) {
 	if utf8.RuneCount(pw) < shortPassword {
 		warn(cmd.ErrOrStderr(), "the password has fewer than %d characters, and is soon guessed", shortPassword)
 	}
-	return password.Hash(password.Default, pw)
+	return password.Hash(scheme, pw)
 }
 
 // shortPassword is below how many characters a password is worth a warning. It

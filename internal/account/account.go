@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -25,6 +26,8 @@ var (
 	// ErrLoop means that an alias would lead back to an address that it comes
 	// from, so that its mail would reach nobody.
 	ErrLoop = errors.New("alias loop")
+	// ErrChanged means that a row is no longer what the caller has seen.
+	ErrChanged = errors.New("entry has changed")
 )
 
 // Limits of what a store has to hold, and refuses beyond.
@@ -57,6 +60,15 @@ type User struct {
 	Disabled bool `json:"disabled"`
 	// Quota is in bytes; 0 means none.
 	Quota int64 `json:"quota"`
+	// AllowNets are the networks to log in from; none allows all.
+	AllowNets []netip.Prefix `json:"allow_nets,omitempty"`
+	// NoLogin is why the user may not log in; empty lets the user in. The mailbox
+	// stays, and takes mail.
+	NoLogin string `json:"nologin,omitempty"`
+	// Services are what the user may log in to, sorted; none allows all.
+	Services []string `json:"services,omitempty"`
+	// Expires is when logins end; zero is never.
+	Expires time.Time `json:"expires,omitzero"`
 	// Changed is when the row last changed.
 	Changed time.Time `json:"changed"`
 }
@@ -88,6 +100,7 @@ type Reader interface {
 	// Aliases lists like Users; the address of a catch-all is "@domain".
 	Aliases(ctx context.Context, mask string) ([]Alias, error)
 	Rights
+	AppReader
 	// Version grows with every change that was made through this store. Who
 	// caches an answer takes Version before the look-up, and drops the answer
 	// when Version has moved.
@@ -122,6 +135,8 @@ type Writer interface {
 	RemoveAlias(ctx context.Context, addr mailaddr.Address, to ...mailaddr.Address) error
 
 	RightsWriter
+	LoginWriter
+	AppWriter
 }
 
 // Store is a store that can be changed.

@@ -52,7 +52,7 @@ func TestLookUpDuringChange(t *testing.T) {
 	}
 	defer s.Close()
 	key := mailaddr.Address{LocalPart: "alice", Domain: "example.org"}
-	_, err = lookUp(t.Context(), s, s.users, key, func() (User, error) {
+	_, err = lookUp(t.Context(), s.Version(), s.users, key, func() (User, error) {
 		s.version.Add(1)
 		return User{Addr: key}, nil
 	})

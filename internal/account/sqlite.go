@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,7 @@ var migrations embed.FS
 type SQLite struct {
 	db *sqlite.DB
 
-	domain, user, alias, grant, grantee, posting *sql.Stmt
+	domain, user, alias, grant, grantee, posting, app *sql.Stmt
 
 	domains  *cache[string, Domain]
 	users    *cache[mailaddr.Address, User]
@@ -33,6 +34,11 @@ type SQLite struct {
 	grants   *cache[mailaddr.Address, []mailaddr.Address]
 	grantees *cache[mailaddr.Address, []mailaddr.Address]
 	postings *cache[mailaddr.Address, Posting]
+	apps     *cache[mailaddr.Address, []AppPassword]
+
+	uses *uses
+	stop context.CancelFunc // ends the goroutine that writes uses
+	done sync.WaitGroup
 
 	version atomic.Uint64 // moves after the commit of a change, before it returns
 }
@@ -60,6 +66,8 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 		grants:   newCache[mailaddr.Address, []mailaddr.Address](),
 		grantees: newCache[mailaddr.Address, []mailaddr.Address](),
 		postings: newCache[mailaddr.Address, Posting](),
+		apps:     newCache[mailaddr.Address, []AppPassword](),
+		uses:     newUses(),
 	}
 	for _, p := range []struct {
 		stmt  **sql.Stmt
@@ -67,18 +75,26 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 	}{
 		{&s.domain, selectDomain}, {&s.user, selectUser}, {&s.alias, selectAlias},
 		{&s.grant, selectGrants}, {&s.grantee, selectGrantees}, {&s.posting, selectPosting},
+		{&s.app, selectApps},
 	} {
 		if *p.stmt, err = db.Reader.PrepareContext(ctx, p.query); err != nil {
 			return nil, errors.Join(fmt.Errorf("accounts: prepare: %w", err), s.Close())
 		}
 	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.done.Go(func() { s.keepUses(background, log) })
 	return s, nil
 }
 
 // Close implements Store.
 func (s *SQLite) Close() error {
+	if s.stop != nil {
+		s.stop()
+	}
+	s.done.Wait()
 	var errs []error
-	for _, stmt := range []*sql.Stmt{s.domain, s.user, s.alias, s.grant, s.grantee, s.posting} {
+	for _, stmt := range []*sql.Stmt{s.domain, s.user, s.alias, s.grant, s.grantee, s.posting, s.app} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
@@ -105,7 +121,7 @@ func (s *SQLite) Version() uint64 { return s.version.Load() }
 
 const (
 	selectDomain = "SELECT name FROM domains WHERE name = ?"
-	userColumns  = "SELECT u.id, u.local, d.name, u.password, u.held, u.disabled, u.quota, u.changed FROM users u JOIN domains d ON d.id = u.domain_id"
+	userColumns  = "SELECT u.id, u.local, d.name, u.password, u.held, u.disabled, u.quota, u.changed, u.allow_nets, u.nologin, u.services, u.expires FROM users u JOIN domains d ON d.id = u.domain_id"
 	selectUser   = userColumns + " WHERE d.name = ? AND u.local = ?"
 	aliasColumns = "SELECT a.local, d.name, a.target FROM aliases a JOIN domains d ON d.id = a.domain_id"
 	selectAlias  = aliasColumns + " WHERE d.name = ? AND a.local = ? ORDER BY a.id"
@@ -114,7 +130,7 @@ const (
 // Domain implements Reader.
 func (s *SQLite) Domain(ctx context.Context, name string) (Domain, error) {
 	name = foldDomain(name)
-	return lookUp(ctx, s, s.domains, name, func() (Domain, error) {
+	return lookUp(ctx, s.Version(), s.domains, name, func() (Domain, error) {
 		var d Domain
 		err := s.domain.QueryRowContext(ctx, name).Scan(&d.Name)
 		return d, err
@@ -124,7 +140,7 @@ func (s *SQLite) Domain(ctx context.Context, name string) (Domain, error) {
 // User implements Reader.
 func (s *SQLite) User(ctx context.Context, addr mailaddr.Address) (User, error) {
 	addr = fold(addr)
-	return lookUp(ctx, s, s.users, addr, func() (User, error) {
+	return lookUp(ctx, s.Version(), s.users, addr, func() (User, error) {
 		return scanUser(s.user.QueryRowContext(ctx, addr.Domain, addr.LocalPart))
 	})
 }
@@ -132,7 +148,7 @@ func (s *SQLite) User(ctx context.Context, addr mailaddr.Address) (User, error) 
 // Alias implements Reader.
 func (s *SQLite) Alias(ctx context.Context, addr mailaddr.Address) (Alias, error) {
 	addr = fold(addr)
-	return lookUp(ctx, s, s.aliases, addr, func() (Alias, error) {
+	return lookUp(ctx, s.Version(), s.aliases, addr, func() (Alias, error) {
 		rows, err := s.alias.QueryContext(ctx, addr.Domain, addr.LocalPart)
 		if err != nil {
 			return Alias{}, err
@@ -148,14 +164,13 @@ func (s *SQLite) Alias(ctx context.Context, addr mailaddr.Address) (Alias, error
 	})
 }
 
-// lookUp answers from c, or else by query, whose answer it keeps unless a
-// change came between.
-func lookUp[K comparable, V any](ctx context.Context, s *SQLite, c *cache[K, V], key K, query func() (V, error)) (V, error) {
+// lookUp answers from c, or else by query, whose answer it keeps as that of the
+// version, which the caller takes before: after a change nobody asks for it.
+func lookUp[K comparable, V any](ctx context.Context, version uint64, c *cache[K, V], key K, query func() (V, error)) (V, error) {
 	var none V
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	version := s.Version()
 	if v, found, ok := c.get(version, key); ok {
 		if !found {
 			return none, ErrNotFound
@@ -180,11 +195,17 @@ type scanner interface{ Scan(dest ...any) error }
 func scanUser(row scanner) (User, error) {
 	var u User
 	var password []byte
-	var changed int64
-	err := row.Scan(&u.ID, &u.Addr.LocalPart, &u.Addr.Domain, &password, &u.Held, &u.Disabled, &u.Quota, &changed)
+	var changed, expires int64
+	var nets, services string
+	err := row.Scan(&u.ID, &u.Addr.LocalPart, &u.Addr.Domain, &password, &u.Held, &u.Disabled, &u.Quota, &changed,
+		&nets, &u.NoLogin, &services, &expires)
 	if err != nil {
 		return User{}, err
 	}
+	if u.AllowNets, err = netsOf(nets); err != nil {
+		return User{}, fmt.Errorf("user %s: %w", u.Addr, err)
+	}
+	u.Services, u.Expires = servicesOf(services), timeOf(expires)
 	u.Password = secret.New(password)
 	u.Changed = time.UnixMilli(changed)
 	return u, nil

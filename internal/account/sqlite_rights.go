@@ -28,7 +28,7 @@ const (
 // Grants implements Rights.
 func (s *SQLite) Grants(ctx context.Context, user mailaddr.Address) ([]mailaddr.Address, error) {
 	user = fold(user)
-	all, err := lookUp(ctx, s, s.grants, user, func() ([]mailaddr.Address, error) {
+	all, err := lookUp(ctx, s.Version(), s.grants, user, func() ([]mailaddr.Address, error) {
 		return addresses(ctx, s.grant, user)
 	})
 	return all, ignoreNotFound(err)
@@ -37,7 +37,7 @@ func (s *SQLite) Grants(ctx context.Context, user mailaddr.Address) ([]mailaddr.
 // Grantees implements Rights.
 func (s *SQLite) Grantees(ctx context.Context, as mailaddr.Address) ([]mailaddr.Address, error) {
 	as = fold(as)
-	all, err := lookUp(ctx, s, s.grantees, as, func() ([]mailaddr.Address, error) {
+	all, err := lookUp(ctx, s.Version(), s.grantees, as, func() ([]mailaddr.Address, error) {
 		return addresses(ctx, s.grantee, as)
 	})
 	return all, ignoreNotFound(err)
@@ -116,7 +116,7 @@ func userID(ctx context.Context, tx *sql.Tx, user mailaddr.Address) (id int64, e
 // Posting implements Rights.
 func (s *SQLite) Posting(ctx context.Context, addr mailaddr.Address) (Posting, error) {
 	addr = fold(addr)
-	return lookUp(ctx, s, s.postings, addr, func() (Posting, error) {
+	return lookUp(ctx, s.Version(), s.postings, addr, func() (Posting, error) {
 		return scanPosting(s.posting.QueryRowContext(ctx, addr.Domain, addr.LocalPart))
 	})
 }

@@ -65,7 +65,9 @@ func (s *SQLite) AddUser(ctx context.Context, u User) error {
 		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, u.Addr.LocalPart)
 	}
 	u.Addr = fold(u.Addr)
-	if err := errors.Join(validAddr(u.Addr), validPassword(u.Password), validQuota(u.Quota)); err != nil {
+	nets, netsErr := normalNets(u.AllowNets)
+	services, servicesErr := ParseServices(u.Services...)
+	if err := errors.Join(validAddr(u.Addr), validPassword(u.Password), validQuota(u.Quota), validReason(u.NoLogin), netsErr, servicesErr); err != nil {
 		return err
 	}
 	return s.change(ctx, "add user "+u.Addr.String(), func(tx *sql.Tx) error {
@@ -73,9 +75,10 @@ func (s *SQLite) AddUser(ctx context.Context, u User) error {
 		if err != nil {
 			return err
 		}
-		return insert(ctx, tx, `INSERT INTO users (domain_id, local, password, held, disabled, quota, changed)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`, id, u.Addr.LocalPart, string(u.Password.Reveal()),
-			u.Held, u.Disabled, u.Quota, time.Now().UnixMilli())
+		return insert(ctx, tx, `INSERT INTO users (domain_id, local, password, held, disabled, quota, changed,
+			allow_nets, nologin, services, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			id, u.Addr.LocalPart, string(u.Password.Reveal()), u.Held, u.Disabled, u.Quota, time.Now().UnixMilli(),
+			storedNets(nets), u.NoLogin, strings.Join(services, " "), storedTime(u.Expires))
 	})
 }
 

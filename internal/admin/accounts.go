@@ -76,6 +76,7 @@ func (s *Server) userRoutes(a account.Store) {
 		}
 		return nil, in.apply(r.Context(), a, addr)
 	})
+	s.appRoutes(a)
 }
 
 // userChange is what a PATCH of a user sets; nil fields stay.
@@ -84,6 +85,7 @@ type userChange struct {
 	Held     *bool   `json:"held,omitempty"`
 	Disabled *bool   `json:"disabled,omitempty"`
 	Quota    *int64  `json:"quota,omitempty"`
+	loginChange
 }
 
 func (c userChange) apply(ctx context.Context, a account.Store, addr mailaddr.Address) error {
@@ -103,9 +105,11 @@ func (c userChange) apply(ctx context.Context, a account.Store, addr mailaddr.Ad
 		}
 	}
 	if c.Quota != nil {
-		return a.SetQuota(ctx, addr, *c.Quota)
+		if err := a.SetQuota(ctx, addr, *c.Quota); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.loginChange.apply(ctx, a, addr)
 }
 
 // onAddr is handle for a pattern with {addr}.

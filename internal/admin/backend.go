@@ -43,6 +43,7 @@ type Backend struct {
 }
 
 type guardStore interface {
+	guardAdmin
 	Bans(ctx context.Context) ([]guard.Ban, error)
 	Add(ctx context.Context, network netip.Prefix, d time.Duration, reason string) (guard.Ban, error)
 	Remove(ctx context.Context, network netip.Prefix) error

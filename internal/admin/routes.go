@@ -31,6 +31,7 @@ func (s *Server) routes(b Backend) {
 	s.policyRoutes(b.Policy, b.Journal)
 	s.keyRoutes(b.Keys, b.DNS)
 	s.banRoutes(b.Guard)
+	s.guardRoutes(b.Guard, b.Journal)
 	s.handle("GET /v1/limits", func(r *http.Request) (any, error) { return b.Limits.Usage(r.Context()) })
 	s.limitRoutes(b.Limits)
 	s.holdRoutes(b.Hold, b.Signals)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/limit"
 )
 
@@ -17,6 +18,14 @@ type limitAdmin interface {
 	Unset(ctx context.Context, name, key string) error
 	// Uncounted returns what passed lately without being counted.
 	Uncounted() []limit.Uncounted
+	groupAdmin
+}
+
+// groupAdmin is what can be done about the groups of the account store.
+type groupAdmin interface {
+	Groups(ctx context.Context) ([]account.Group, error)
+	AddToGroup(ctx context.Context, g account.Group) error
+	RemoveFromGroup(ctx context.Context, g account.Group) error
 }
 
 // forgotten is how many counters a reset forgot.
@@ -46,6 +55,22 @@ func (s *Server) limitRoutes(l limitAdmin) {
 		q := r.URL.Query()
 		return nil, limitError(l.Unset(r.Context(), q.Get("limit"), q.Get("key")))
 	})
+	s.groupRoutes(l)
+}
+
+func (s *Server) groupRoutes(g groupAdmin) {
+	s.handle("GET /v1/groups", func(r *http.Request) (any, error) { return g.Groups(r.Context()) })
+	change := func(pattern string, do func(context.Context, account.Group) error) {
+		s.handle(pattern, func(r *http.Request) (any, error) {
+			var in account.Group
+			if err := input(r, &in); err != nil {
+				return nil, err
+			}
+			return nil, limitError(do(r.Context(), in))
+		})
+	}
+	change("POST /v1/groups", func(ctx context.Context, in account.Group) error { return g.AddToGroup(ctx, in) })
+	change("DELETE /v1/groups", func(ctx context.Context, in account.Group) error { return g.RemoveFromGroup(ctx, in) })
 }
 
 // limitError gives an error of who asked its status.
@@ -89,6 +114,23 @@ func (c *Client) Uncounted(ctx context.Context) ([]limit.Uncounted, error) {
 	var out []limit.Uncounted
 	err := c.do(ctx, http.MethodGet, "/v1/limits/uncounted", nil, &out)
 	return out, err
+}
+
+// Groups lists the groups of the account store.
+func (c *Client) Groups(ctx context.Context) ([]account.Group, error) {
+	var out []account.Group
+	err := c.do(ctx, http.MethodGet, "/v1/groups", nil, &out)
+	return out, err
+}
+
+// AddToGroup adds users to a group, which need not be there.
+func (c *Client) AddToGroup(ctx context.Context, g account.Group) error {
+	return c.do(ctx, http.MethodPost, "/v1/groups", g, nil)
+}
+
+// RemoveFromGroup removes users from a group, or without any the group.
+func (c *Client) RemoveFromGroup(ctx context.Context, g account.Group) error {
+	return c.do(ctx, http.MethodDelete, "/v1/groups", g, nil)
 }
 
 func limitQuery(name, key string) string {

@@ -2,13 +2,16 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 )
 
 // fakeLimits remembers what it was asked to do.
@@ -41,6 +44,51 @@ func (f *fakeLimits) Unset(_ context.Context, name, key string) error {
 
 func (*fakeLimits) Uncounted() []limit.Uncounted {
 	return []limit.Uncounted{{QueueID: "4ABC", Count: 3, Remedy: "add a line"}}
+}
+
+func (*fakeLimits) Groups(context.Context) ([]account.Group, error) {
+	return []account.Group{{Name: "staff", Users: []mailaddr.Address{{LocalPart: "alice", Domain: "example.org"}}}}, nil
+}
+
+func (f *fakeLimits) AddToGroup(_ context.Context, g account.Group) error {
+	f.did = fmt.Sprintf("add to %s %v", g.Name, g.Users)
+	if g.Name == "none" {
+		return fmt.Errorf("user nobody: %w", account.ErrNotFound)
+	}
+	return nil
+}
+
+func (f *fakeLimits) RemoveFromGroup(_ context.Context, g account.Group) error {
+	f.did = fmt.Sprintf("remove from %s %v", g.Name, g.Users)
+	return nil
+}
+
+func TestGroupRoutes(t *testing.T) {
+	s := &Server{mux: http.NewServeMux(), log: discard}
+	f := &fakeLimits{}
+	s.limitRoutes(f)
+	c, ctx := &Client{path: "test", http: &http.Client{Transport: localTransport{s.mux}}}, t.Context()
+	all, err := c.Groups(ctx)
+	if err != nil || len(all) != 1 || len(all[0].Users) != 1 || all[0].Users[0].String() != "alice@example.org" {
+		t.Errorf("Groups() = %+v, %v", all, err)
+	}
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{c.AddToGroup(ctx, all[0]), "add to staff [alice@example.org]"},
+		{c.RemoveFromGroup(ctx, account.Group{Name: "staff"}), "remove from staff []"},
+	} {
+		if tc.err != nil {
+			t.Errorf("%s: %v", tc.want, tc.err)
+		}
+	}
+	if f.did != "remove from staff []" {
+		t.Errorf("did %q", f.did)
+	}
+	if err := c.AddToGroup(ctx, account.Group{Name: "none"}); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("AddToGroup() of nobody = %v, want ErrNotFound", err)
+	}
 }
 
 func TestLimitRoutes(t *testing.T) {

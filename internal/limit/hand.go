@@ -18,6 +18,9 @@ type ByHand struct {
 	Rate  Rates  `json:"rate"`
 	// Ends is zero for one without an end.
 	Ends time.Time `json:"ends,omitzero"`
+	// Stored says that the account store has it; Key is then a user's address,
+	// "@" and a domain, or GroupPrefix and a group.
+	Stored bool `json:"stored,omitempty"`
 }
 
 // byHand are rates by "limit/key".
@@ -89,18 +92,27 @@ func (l *Limiter) ByHand(ctx context.Context) ([]ByHand, error) {
 	return out, nil
 }
 
+// Check reports what is wrong with h for one of limits, and whether that limit
+// counts by who logged in, so that the account store can have h.
+func Check(limits []Limit, h ByHand) (ofUser bool, err error) {
+	lim := Compile(limits).find(h.Limit)
+	if lim == nil {
+		return false, fmt.Errorf("%w: %s", ErrUnknown, h.Limit)
+	}
+	if err := h.Rate.valid(lim.Counts()); err != nil {
+		return false, fmt.Errorf("%w: %s %w", ErrInvalid, h.Rate, err)
+	}
+	if h.Key == "" || len(h.Key) > maxHandKey {
+		return false, fmt.Errorf("%w: a key of %d bytes", ErrInvalid, len(h.Key))
+	}
+	return lim.ofUser(), nil
+}
+
 // Set sets a rate by hand for one of limits; it is durable when Set returns. The
 // rate has to be one that the limit could have.
 func (l *Limiter) Set(ctx context.Context, limits []Limit, h ByHand) error {
-	lim := Compile(limits).find(h.Limit)
-	if lim == nil {
-		return fmt.Errorf("%w: %s", ErrUnknown, h.Limit)
-	}
-	if err := h.Rate.valid(lim.Counts()); err != nil {
-		return fmt.Errorf("%w: %s %w", ErrInvalid, h.Rate, err)
-	}
-	if h.Key == "" || len(h.Key) > maxHandKey {
-		return fmt.Errorf("%w: a key of %d bytes", ErrInvalid, len(h.Key))
+	if _, err := Check(limits, h); err != nil {
+		return err
 	}
 	if h.Ends.IsZero() {
 		h.Ends = time.Now().Add(noEnd)

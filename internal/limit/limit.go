@@ -7,6 +7,11 @@
 // refuses has counted on none, and no window ever holds more than its rate. A
 // counter is careful by at most a sixtieth of its window.
 //
+// Whose rate it is: what was set by hand for a key (Limiter.Set) goes before
+// what the account store has for the user, for a group of the user and for the
+// domain, in this order (Mail.Stored), then come the overrides of the
+// configuration, then the limit's own rate.
+//
 // State that is away is not this package's business: the embedded store
 // counts in memory and writes when it can, at most a second late, which is what
 // a crash may cost. Where a store does return an error there are no results,
@@ -117,7 +122,8 @@ type Limit struct {
 	Burst int64 `yaml:"burst" json:"burst,omitempty"`
 	// Direction is inbound or outbound; empty means both.
 	Direction Direction `yaml:"direction" json:"direction,omitempty"`
-	// Overrides are other rates for some; the first that fits counts.
+	// Overrides are other rates for some; the first that fits counts. What the
+	// account store has for a user goes before them.
 	Overrides []Override `yaml:"overrides" json:"overrides,omitempty"`
 	// Mode is off, observe or enforce; empty means enforce.
 	Mode unit.Mode `yaml:"mode" json:"mode"`
@@ -276,6 +282,17 @@ type Mail struct {
 	Rcpts      []Rcpt
 	// Bytes is the size.
 	Bytes int64
+	// Groups are those of the account store that User is in, and Stored the rates
+	// that it has for User, the nearest first.
+	Groups []string
+	Stored []Stored
+}
+
+// Stored is a rate of the account store for whoever a mail is from.
+type Stored struct {
+	Limit string
+	// Rate is as ParseRates reads it.
+	Rate string
 }
 
 // Rcpt is one recipient.

@@ -70,7 +70,10 @@ func (l *Limiter) do(ctx context.Context, s *Set, m *Mail, ask bool) ([]Result, 
 	if !ok {
 		q = &question{}
 	}
-	defer l.scratch.Put(q)
+	defer func() {
+		q.mail, q.byHand, q.members = nil, nil, nil
+		l.scratch.Put(q)
+	}()
 	*q = question{mail: m, ask: ask, byHand: l.setByHand(ctx, m.Now), claims: q.claims[:0], claimed: q.claimed[:0], results: q.results[:0]}
 	for i := range s.limits {
 		if c := &s.limits[i]; c.concerns(m.Outbound) {

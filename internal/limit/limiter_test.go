@@ -93,7 +93,7 @@ func take(t *testing.T, l *Limiter, limits []Limit, m *Mail) []Result {
 // used returns the counters as "limit key used".
 func used(t *testing.T, l *Limiter, limits []Limit) []string {
 	t.Helper()
-	all, err := l.Usage(t.Context(), limits)
+	all, err := l.Usage(t.Context(), limits, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func TestUsageAndReset(t *testing.T) {
 		l := New(openStore(t, t.TempDir()))
 		limits := []Limit{hourly("a", 10, unit.Observe), {Name: "gone", Of: DistinctRecipients, Rate: Per(3, 24*time.Hour)}}
 		take(t, l, limits, with(of(2), func(m *Mail) { m.User, m.Rcpts = "a/b@example.org", to("x@y", "z@y") }))
-		got, err := l.Usage(t.Context(), limits[:1])
+		got, err := l.Usage(t.Context(), limits[:1], nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/gatepost/gatepost/internal/config"
@@ -13,8 +14,9 @@ import (
 
 // Override is another rate for some.
 type Override struct {
-	// For are addresses, domains ("@example.org"), networks of the client, or
-	// names of groups.
+	// For are addresses, domains ("@example.org"), networks of the client, names
+	// of groups of the configuration, or "group:staff" for a group of the account
+	// store.
 	For []string `yaml:"for" json:"for"`
 	// Rate takes the place of the limit's.
 	Rate Rates `yaml:"rate" json:"rate"`
@@ -75,13 +77,24 @@ func expand(names []string, groups map[string][]string) ([]string, error) {
 // ValidMember reports whether s can stand in a group: an address, a domain
 // ("@example.org") or a network.
 func ValidMember(s string) error {
-	_, err := parseWho(s)
+	w, err := parseWho(s)
+	if err == nil && w.group != "" {
+		return fmt.Errorf("%q is a group, and groups hold no groups", s)
+	}
 	return err
 }
+
+// GroupPrefix stands before the name of a group of the account store.
+const GroupPrefix = "group:"
+
+// ValidGroup reports whether s can be the name of a group: letters, digits, "-",
+// "_" and ".", at most 64 bytes.
+func ValidGroup(s string) bool { return validName(s) }
 
 // who is one entry of For.
 type who struct {
 	text    string // an address, or "@" and a domain, in lower case
+	group   string // a group of the account store
 	network netip.Prefix
 }
 
@@ -89,6 +102,12 @@ func parseWho(s string) (who, error) {
 	if d, ok := strings.CutPrefix(s, "@"); ok {
 		d, err := mailaddr.ParseDomain(d)
 		return who{text: "@" + strings.ToLower(d)}, err
+	}
+	if g, ok := strings.CutPrefix(s, GroupPrefix); ok {
+		if !ValidGroup(g) {
+			return who{}, fmt.Errorf("%q is no name of a group", g)
+		}
+		return who{group: strings.ToLower(g)}, nil
 	}
 	if strings.Contains(s, "@") {
 		a, err := mailaddr.Parse(s)
@@ -104,6 +123,7 @@ func parseWho(s string) (who, error) {
 // people are parsed entries of For.
 type people struct {
 	texts    map[string]bool
+	groups   []string
 	networks []netip.Prefix
 }
 
@@ -114,6 +134,8 @@ func parsePeople(names []string) people {
 		w, err := parseWho(name)
 		switch {
 		case err != nil:
+		case w.group != "":
+			p.groups = append(p.groups, w.group)
 		case w.network.IsValid():
 			p.networks = append(p.networks, w.network)
 		default:
@@ -123,10 +145,15 @@ func parsePeople(names []string) people {
 	return p
 }
 
-// has reports whether one of the texts or the client is among p.
-func (p *people) has(address, domain string, client netip.Addr) bool {
+// has reports whether one of the texts, of the groups or the client is among p.
+func (p *people) has(address, domain string, groups []string, client netip.Addr) bool {
 	if address != "" && p.texts[address] || domain != "" && p.texts["@"+domain] {
 		return true
+	}
+	for _, g := range groups {
+		if slices.Contains(p.groups, g) {
+			return true
+		}
 	}
 	for _, n := range p.networks {
 		if client.IsValid() && n.Contains(client) {

@@ -104,7 +104,7 @@ func (c *compiled) concerns(outbound bool) bool {
 	if outbound {
 		return c.Direction != Inbound
 	}
-	return c.Direction != Outbound && !slices.Contains(c.parts, ByUser) && !slices.Contains(c.parts, ByUserDomain)
+	return c.Direction != Outbound && !c.ofUser()
 }
 
 // NeedsRcpts reports whether one of s looks at each recipient, and NeedsNew
@@ -177,7 +177,8 @@ func keyPart(p By, m *Mail, domain string) string {
 		}
 	case ByClientNetwork:
 		if m.Client.IsValid() {
-			return network(m.Client).String()
+			var room [48]byte
+			return string(network(m.Client).AppendTo(room[:0]))
 		}
 	case BySender:
 		return m.Sender
@@ -209,30 +210,61 @@ func domainOf(address string) string {
 func shownKey(key string) string { return strings.ReplaceAll(key, keySeparator, ",") }
 
 // tariffOf returns the windows for m: what was set by hand for its key, else
-// what the first override has that fits, else the limit's own.
+// what the account store has for the user, else what the first override has
+// that fits, else the limit's own.
 func (c *compiled) tariffOf(m *Mail, key, domain string, set byHand) tariff {
 	if len(set) > 0 {
 		if r, ok := set[c.Name+"/"+shownKey(key)]; ok && r.valid(c.Counts()) == nil {
 			return c.tariff(r)
 		}
 	}
+	ofUser := c.ofUser()
+	if ofUser && len(m.Stored) > 0 {
+		if r := c.stored(m.Stored); r != nil {
+			return c.tariff(r)
+		}
+	}
 	if len(c.overrides) == 0 {
 		return c.base
 	}
+	var groups []string
+	if ofUser {
+		groups = m.Groups
+	}
 	address, of := c.subject(m, domain)
 	for i := range c.overrides {
-		if o := &c.overrides[i]; o.has(address, of, m.Client) {
+		if o := &c.overrides[i]; o.has(address, of, groups, m.Client) {
 			return o.tariff
 		}
 	}
 	return c.base
 }
 
+// stored returns the first rate of all that is for c, or nil. One that c could
+// not have was stored for a limit of that name with another kind: it holds no
+// more.
+func (c *compiled) stored(all []Stored) Rates {
+	for i := range all {
+		if all[i].Limit != c.Name {
+			continue
+		}
+		if r, err := ParseRates(all[i].Rate); err == nil && r.valid(c.Counts()) == nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// ofUser reports whether c counts by who logged in, alone or with others.
+func (c *compiled) ofUser() bool {
+	return slices.Contains(c.parts, ByUser) || slices.Contains(c.parts, ByUserDomain)
+}
+
 // subject returns whose address and domain the overrides of c are about: the
 // user's, else the sender's, else the recipients' domain.
 func (c *compiled) subject(m *Mail, domain string) (address, of string) {
 	switch {
-	case slices.Contains(c.parts, ByUser), slices.Contains(c.parts, ByUserDomain):
+	case c.ofUser():
 		return m.User, domainOf(m.User)
 	case slices.Contains(c.parts, BySender), slices.Contains(c.parts, BySenderDomain):
 		return m.Sender, domainOf(m.Sender)

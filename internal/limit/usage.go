@@ -48,8 +48,8 @@ type counted struct {
 
 // Usage lists every counter that is not empty, by limit and key. Counters of
 // limits that the configuration no longer has are listed until their window has
-// passed.
-func (l *Limiter) Usage(ctx context.Context, limits []Limit) ([]Usage, error) {
+// passed. standing tells what the account store has for a user; nil: nothing.
+func (l *Limiter) Usage(ctx context.Context, limits []Limit, standing Standing) ([]Usage, error) {
 	all, err := l.counted(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (l *Limiter) Usage(ctx context.Context, limits []Limit) ([]Usage, error) {
 	hand := l.setByHand(ctx, time.Now())
 	out := make([]Usage, 0, len(all))
 	for _, c := range all {
-		c.complete(s, hand)
+		c.complete(ctx, s, hand, standing)
 		out = append(out, c.Usage)
 	}
 	return out, nil
@@ -112,13 +112,20 @@ func parseCounter(key string) (counted, bool) {
 	}}, true
 }
 
+// Standing returns the groups of a user and the rates that the account store has
+// for him or her, as Mail has them.
+type Standing func(ctx context.Context, user string) (groups []string, stored []Stored)
+
 // complete tells what s has of the limit.
-func (c *counted) complete(s *Set, hand byHand) {
+func (c *counted) complete(ctx context.Context, s *Set, hand byHand, standing Standing) {
 	lim := s.find(c.Limit)
 	if lim == nil || By(lim.by()) != c.By || lim.Counts() != c.Counts {
 		return
 	}
 	m, domain := lim.mailOf(c.key)
+	if standing != nil && m.User != "" {
+		m.Groups, m.Stored = standing(ctx, m.User)
+	}
 	for _, r := range lim.tariffOf(&m, c.key, domain, hand).rates {
 		if r.Window == c.Window.Std() {
 			c.Of, c.Mode = r.Count, unit.Enforce

@@ -2,7 +2,6 @@ package password
 
 import (
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
 
@@ -13,14 +12,15 @@ import (
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
-// What new passwords are made with. Each is some 50 to 70 ms on one core.
+// What new passwords are made with. Each is some 50 to 70 ms on one core,
+// SCRAM less: see newSCRAMIterations.
 const (
-	newBcryptCost   = 10
-	newSHARounds    = 100_000
-	newArgonMemory  = 19 * 1024 // KiB
-	newArgonPasses  = 2
-	newArgonKeyLen  = 32
-	newArgonSaltLen = 16
+	newBcryptCost  = 10
+	newSHARounds   = 100_000
+	newArgonMemory = 19 * 1024 // KiB
+	newArgonPasses = 2
+	newArgonKeyLen = 32
+	newSaltLen     = 16
 )
 
 // bcryptBytes is how much of a password bcrypt reads.
@@ -36,8 +36,7 @@ func Hash(scheme Scheme, pw []byte) (secret.Value, error) {
 	var text string
 	switch scheme {
 	case Argon2id:
-		salt := make([]byte, newArgonSaltLen)
-		_, _ = rand.Read(salt) // it never returns an error
+		salt := newSalt()
 		key := argon2.IDKey(pw, salt, newArgonPasses, newArgonMemory, 1, newArgonKeyLen)
 		enc := base64.RawStdEncoding.EncodeToString
 		text = fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=1$%s$%s", newArgonMemory, newArgonPasses, enc(salt), enc(key))
@@ -51,75 +50,59 @@ func Hash(scheme Scheme, pw []byte) (secret.Value, error) {
 		}
 		text = "$2y" + string(b[3:]) // crypt(3)'s name for the same algorithm
 	case SHA512Crypt, SHA256Crypt:
-		variant := shacrypt.VariantSHA512
-		if scheme == SHA256Crypt {
-			variant = shacrypt.VariantSHA256
-		}
-		h, err := shacrypt.New(shacrypt.WithVariant(variant), shacrypt.WithIterations(newSHARounds))
-		if err != nil {
+		var err error
+		if text, err = hashSHA(scheme, pw); err != nil {
 			return secret.Value{}, fmt.Errorf("hash with sha-crypt: %w", err)
 		}
-		d, err := h.Hash(string(pw))
-		if err != nil {
-			return secret.Value{}, fmt.Errorf("hash with sha-crypt: %w", err)
-		}
-		text = d.Encode()
+	case SCRAMSHA256, SCRAMSHA1:
+		text = hashSCRAM(scheme, pw)
 	case Plain:
 		text = string(pw)
 	default:
-		return secret.Value{}, fmt.Errorf("no password scheme %q: use %s, %s, %s, %s or %s",
-			scheme, Argon2id, BLFCrypt, SHA512Crypt, SHA256Crypt, Plain)
+		return secret.Value{}, fmt.Errorf("no new password is made with scheme %q: use one of %v", scheme, MakeSchemes())
 	}
 	return secret.String("{" + string(scheme) + "}" + text), nil
 }
 
+func hashSHA(scheme Scheme, pw []byte) (string, error) {
+	variant := shacrypt.VariantSHA512
+	if scheme == SHA256Crypt {
+		variant = shacrypt.VariantSHA256
+	}
+	h, err := shacrypt.New(shacrypt.WithVariant(variant), shacrypt.WithIterations(newSHARounds))
+	if err != nil {
+		return "", err
+	}
+	d, err := h.Hash(string(pw))
+	if err != nil {
+		return "", err
+	}
+	return d.Encode(), nil
+}
+
+func newSalt() []byte {
+	salt := make([]byte, newSaltLen)
+	_, _ = rand.Read(salt) // it never returns an error
+	return salt
+}
+
+// newClass is the class of what Hash makes with a scheme, for an unknown one
+// that of no work.
+func newClass(scheme Scheme) class {
+	c := class{scheme: scheme}
+	switch scheme {
+	case Argon2id:
+		c.cost, c.memory, c.lanes = newArgonPasses, newArgonMemory, 1
+	case BLFCrypt:
+		c.cost = newBcryptCost
+	case SHA512Crypt, SHA256Crypt:
+		c.cost = newSHARounds
+	case SCRAMSHA256, SCRAMSHA1:
+		c.cost = newSCRAMIterations
+	}
+	return c
+}
+
 // Check reports whether v is a stored password that a Pool with a budget of
 // memory bytes can verify; the error says what is wrong with it, without it.
-func Check(v secret.Value, memory int64) error {
-	s, err := parse(v)
-	if err != nil {
-		return err
-	}
-	return s.class.fits(memory)
-}
-
-// fits returns an error where one hash of c takes more than memory bytes.
-func (c class) fits(memory int64) error {
-	if c.bytes() > memory {
-		return fmt.Errorf("%w: it takes %d MiB, more than the %d MiB that hashing may use", ErrHash, c.bytes()>>20, memory>>20)
-	}
-	return nil
-}
-
-// matches does the work of one verification.
-func (s stored) matches(pw []byte) bool {
-	switch s.class.scheme {
-	case BLFCrypt:
-		return bcrypt.CompareHashAndPassword(s.encoded, pw) == nil
-	case SHA512Crypt, SHA256Crypt:
-		d, err := shacrypt.Decode(string(s.encoded))
-		return err == nil && d.MatchBytes(pw)
-	case Argon2id:
-		key := argon2.IDKey(pw, s.salt, s.class.cost, s.class.memory, s.class.lanes, uint32(len(s.key)))
-		return subtle.ConstantTimeCompare(key, s.key) == 1
-	case Plain:
-		return subtle.ConstantTimeCompare(pw, s.key) == 1
-	}
-	return false
-}
-
-// nobody returns a stored password of the class c that takes the same work as
-// any other and that no password is known to match.
-func nobody(c class) stored {
-	s := stored{class: c, salt: make([]byte, newArgonSaltLen), key: make([]byte, newArgonKeyLen)}
-	zeros := func(n int) string { return string(fmt.Appendf(nil, "%0*d", n, 0)) }
-	switch c.scheme {
-	case BLFCrypt:
-		s.encoded = fmt.Appendf(nil, "$2y$%02d$%s", c.cost, "......................"+zeros(31))
-	case SHA512Crypt:
-		s.encoded = fmt.Appendf(nil, "$6$rounds=%d$%s$%s", c.cost, zeros(16), zeros(86))
-	case SHA256Crypt:
-		s.encoded = fmt.Appendf(nil, "$5$rounds=%d$%s$%s", c.cost, zeros(16), zeros(43))
-	}
-	return s
-}
+func Check(v secret.Value, memory int64) error { return New(Options{Memory: memory}).Check(v) }

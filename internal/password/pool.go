@@ -1,7 +1,9 @@
 package password
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -24,6 +26,8 @@ type Pool struct {
 	n      int64
 	memory *semaphore.Weighted
 	budget int64
+	def    Scheme
+	key    []byte // of what SCRAM makes up
 
 	mu sync.Mutex
 	// pending is the work that was promised and is not done. Guarded by mu.
@@ -40,16 +44,37 @@ type Pool struct {
 // maxClasses bounds Pool.seen.
 const maxClasses = 32
 
-// NewPool returns a Pool whose argon2 hashes take at most memory bytes
-// together.
-func NewPool(memory int64) *Pool {
+// Options says how a Pool works.
+type Options struct {
+	// Memory is what argon2 hashes take at most together, in bytes.
+	Memory int64
+	// Default is the scheme of a stored password that names none, Dovecot's
+	// default_pass_scheme; empty makes such a password an error. A "$…$" hash is
+	// always read by its own prefix.
+	Default Scheme
+	// Key makes what SCRAM makes up for a user the same after a restart, and on
+	// other hosts that have it. Empty is a random one.
+	Key secret.Value
+}
+
+// New returns a Pool.
+func New(o Options) *Pool {
 	n := int64(runtime.GOMAXPROCS(0))
-	return &Pool{
+	p := &Pool{
 		slots: semaphore.NewWeighted(n), n: n,
-		memory: semaphore.NewWeighted(memory), budget: memory,
+		memory: semaphore.NewWeighted(o.Memory), budget: o.Memory,
+		def: o.Default, key: o.Key.Reveal(),
 		slower: 1, seen: make(map[class]int),
 	}
+	if len(p.key) == 0 {
+		p.key = make([]byte, 32)
+		_, _ = rand.Read(p.key) // it never returns an error
+	}
+	return p
 }
+
+// NewPool returns a Pool with that budget of memory, and defaults.
+func NewPool(memory int64) *Pool { return New(Options{Memory: memory}) }
 
 // Verify reports whether pw is the password that hash was made from. The error
 // is ErrHash, ErrBusy when ctx's deadline cannot be kept (known beforehand
@@ -58,15 +83,69 @@ func (p *Pool) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, 
 	if !usable(pw) {
 		return false, nil
 	}
-	s, err := parse(hash)
-	if err == nil {
-		err = s.class.fits(p.budget)
-	}
+	s, err := p.parse(hash)
 	if err != nil {
 		return false, err
 	}
 	p.count(s.class)
+	if s.class.scheme == SCRAMSHA1 || s.class.scheme == SCRAMSHA256 {
+		// Dovecot makes such a hash of the bytes as they came.
+		if form := prepared(pw); !bytes.Equal(form, pw) {
+			if ok, err := p.run(ctx, s, form); ok || err != nil {
+				return ok, err
+			}
+		}
+	}
 	return p.run(ctx, s, pw)
+}
+
+// parse reads a stored password that p can verify.
+func (p *Pool) parse(hash secret.Value) (stored, error) {
+	s, err := parse(hash, p.def)
+	if err == nil {
+		err = s.class.fits(p.budget)
+	}
+	return s, err
+}
+
+// Check returns nil for a stored password that p can verify; else the error says
+// what is wrong with it, without it.
+func (p *Pool) Check(hash secret.Value) error {
+	_, err := p.parse(hash)
+	return err
+}
+
+// Scheme returns the scheme of a stored password that p can verify.
+func (p *Pool) Scheme(hash secret.Value) (Scheme, error) {
+	s, err := p.parse(hash)
+	return s.class.scheme, err
+}
+
+// NeedsRehash reports whether a stored password, which just verified, is of
+// another scheme than want, or takes less work than a new one of it. One that p
+// can not read needs more than that, and is not.
+func (p *Pool) NeedsRehash(hash secret.Value, want Scheme) bool {
+	s, err := p.parse(hash)
+	if err != nil {
+		return false
+	}
+	wanted := newClass(want)
+	return s.class.scheme != want || s.class.work() < wanted.work() || s.class.memory < wanted.memory
+}
+
+// Hash is the function Hash, within p's bounds: ErrBusy where the work would not
+// be done before ctx's deadline.
+func (p *Pool) Hash(ctx context.Context, scheme Scheme, pw []byte) (secret.Value, error) {
+	c := newClass(scheme)
+	if err := c.fits(p.budget); err != nil {
+		return secret.Value{}, err
+	}
+	var hash secret.Value
+	var err error
+	if doErr := p.do(ctx, c, func() { hash, err = Hash(scheme, pw) }); doErr != nil {
+		return secret.Value{}, doErr
+	}
+	return hash, err
 }
 
 // Dummy takes the time of Verify for an account that does not exist: it works
@@ -82,7 +161,7 @@ func (p *Pool) Dummy(ctx context.Context, pw []byte) error {
 // Saw tells the pool of a stored hash, so that Dummy knows what is usual before
 // anyone has logged in. A hash that cannot be used is ignored.
 func (p *Pool) Saw(hash secret.Value) {
-	if s, err := parse(hash); err == nil && s.class.fits(p.budget) == nil {
+	if s, err := p.parse(hash); err == nil {
 		p.count(s.class)
 	}
 }
@@ -118,9 +197,9 @@ func (p *Pool) count(c class) {
 func (p *Pool) usual() class {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	best, most := class{scheme: Argon2id, cost: newArgonPasses, memory: newArgonMemory, lanes: 1}, 0
+	best, most := newClass(Argon2id), 0
 	if best.fits(p.budget) != nil {
-		best = class{scheme: BLFCrypt, cost: newBcryptCost}
+		best = newClass(BLFCrypt)
 	}
 	for c, n := range p.seen {
 		if n > most || n == most && c.work() > best.work() {
@@ -130,29 +209,36 @@ func (p *Pool) usual() class {
 	return best
 }
 
-// run waits for memory and a processor and then does the work.
-func (p *Pool) run(ctx context.Context, s stored, pw []byte) (bool, error) {
-	promised, err := p.promise(ctx, s.class)
+// run does one verification.
+func (p *Pool) run(ctx context.Context, s stored, pw []byte) (ok bool, err error) {
+	err = p.do(ctx, s.class, func() { ok = s.matches(pw) })
+	return ok, err
+}
+
+// do waits for memory and a processor and then does work, which is that of one
+// hash of the class c.
+func (p *Pool) do(ctx context.Context, c class, work func()) error {
+	promised, err := p.promise(ctx, c)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer p.settle(promised)
-	bytes, lanes := s.class.bytes(), min(max(int64(s.class.lanes), 1), p.n)
-	if err := p.memory.Acquire(ctx, bytes); err != nil {
-		return false, waited(err)
+	size, lanes := c.bytes(), min(max(int64(c.lanes), 1), p.n)
+	if err := p.memory.Acquire(ctx, size); err != nil {
+		return waited(err)
 	}
-	defer p.memory.Release(bytes)
+	defer p.memory.Release(size)
 	if err := p.slots.Acquire(ctx, lanes); err != nil {
-		return false, waited(err)
+		return waited(err)
 	}
 	defer p.slots.Release(lanes)
 	if err := ctx.Err(); err != nil {
-		return false, waited(err)
+		return waited(err)
 	}
 	start := time.Now()
-	ok := s.matches(pw)
-	p.learn(s.class, time.Since(start))
-	return ok, nil
+	work()
+	p.learn(c, time.Since(start))
+	return nil
 }
 
 // waited names a deadline that passed in the queue.
@@ -195,7 +281,7 @@ func (p *Pool) learn(c class, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done++
-	if c.scheme == Plain {
+	if c.work() <= quickWork {
 		return
 	}
 	ratio := float64(took) / float64(c.work())

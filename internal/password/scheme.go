@@ -1,15 +1,11 @@
 package password
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/gatepost/gatepost/internal/secret"
 )
 
 // MaxBytes bounds a password. SHA-crypt takes time with the length of the
@@ -17,19 +13,39 @@ import (
 // §2 asks for no more than 255 octets.
 const MaxBytes = 1024
 
-// Scheme is a Dovecot password scheme that new passwords can be made with.
+// Scheme is a Dovecot password scheme.
 type Scheme string
 
-// The schemes. Default is the one for new passwords.
+// The schemes that Hash makes. Default is the one for new passwords.
 const (
 	Argon2id    Scheme = "ARGON2ID"
 	BLFCrypt    Scheme = "BLF-CRYPT"
 	SHA512Crypt Scheme = "SHA512-CRYPT"
 	SHA256Crypt Scheme = "SHA256-CRYPT"
+	SCRAMSHA256 Scheme = "SCRAM-SHA-256"
+	SCRAMSHA1   Scheme = "SCRAM-SHA-1"
 	Plain       Scheme = "PLAIN"
 
 	Default = Argon2id
 )
+
+// The schemes that only verify: passwords come with them from elsewhere.
+const (
+	Argon2i  Scheme = "ARGON2I"
+	PBKDF2   Scheme = "PBKDF2"
+	MD5Crypt Scheme = "MD5-CRYPT"
+	SSHA512  Scheme = "SSHA512"
+	SSHA256  Scheme = "SSHA256"
+	SSHA     Scheme = "SSHA"
+	SMD5     Scheme = "SMD5"
+	SHA512   Scheme = "SHA512"
+	SHA256   Scheme = "SHA256"
+	SHA1     Scheme = "SHA1"
+	PlainMD5 Scheme = "PLAIN-MD5"
+)
+
+// crypt is the scheme of any "$…$" hash: which it is stands in its prefix.
+const crypt Scheme = "CRYPT"
 
 // Errors of Verify and Hash. None of them holds a part of the hash.
 var (
@@ -42,19 +58,80 @@ var (
 	ErrBusy = errors.New("too many passwords to check")
 )
 
-// Bounds of the parameters of a stored hash.
-const (
-	maxHashBytes  = 512
-	maxWork       = 2 * time.Second
-	maxArgonBytes = 1 << 30
-	maxLanes      = 16
-)
+// aliases are Dovecot's other names.
+var aliases = map[string]Scheme{
+	"CLEARTEXT": Plain, "CLEAR": Plain, "SHA": SHA1, "LDAP-MD5": PlainMD5, "CRYPT": crypt,
+}
+
+// MakeSchemes lists the schemes that Hash makes, the best first.
+func MakeSchemes() []Scheme {
+	return []Scheme{Argon2id, BLFCrypt, SHA512Crypt, SHA256Crypt, SCRAMSHA256, SCRAMSHA1, Plain}
+}
+
+// known lists the schemes that verify.
+var known = []Scheme{
+	Argon2id, BLFCrypt, SHA512Crypt, SHA256Crypt, SCRAMSHA256, SCRAMSHA1, Plain,
+	Argon2i, PBKDF2, MD5Crypt, SSHA512, SSHA256, SSHA, SMD5, SHA512, SHA256, SHA1, PlainMD5,
+}
+
+// refused are schemes of Dovecot's that do not verify here, with the reason.
+// Their names are told in errors: they are no secret, and say what to mend.
+var refused = map[string]string{
+	"DES-CRYPT":   "it reads 8 characters of a password",
+	"PLAIN-TRUNC": "it reads a part of a password",
+	"PLAIN-MD4":   "MD4 is broken",
+	"CRAM-MD5":    "it is made for one mechanism, which is not spoken here",
+	"HMAC-MD5":    "it is made for one mechanism, which is not spoken here",
+	"DIGEST-MD5":  "it is made for one mechanism, which is not spoken here",
+	"OTP":         "it is made for one mechanism, which is not spoken here",
+	"SKEY":        "it is made for one mechanism, which is not spoken here",
+	"RPA":         "it is made for one mechanism, which is not spoken here",
+	"NTLM":        "it is made for one mechanism, which is not spoken here",
+	"LANMAN":      "it is made for one mechanism, which is not spoken here",
+}
+
+// ParseScheme reads the name of a scheme that verifies, in any case, as in the
+// settings default_pass_scheme and rehash. An encoding (".hex") is no part of it.
+// "MD5" has two meanings in Dovecot, and is MD5-CRYPT here.
+func ParseScheme(name string) (Scheme, error) {
+	name = strings.ToUpper(name)
+	if name == "MD5" {
+		return MD5Crypt, nil
+	}
+	if s, ok := aliases[name]; ok {
+		return s, nil
+	}
+	if s := Scheme(name); slices.Contains(known, s) {
+		return s, nil
+	}
+	if why, ok := refused[name]; ok {
+		return "", fmt.Errorf("password scheme %s is not verified here, because %s", name, why)
+	}
+	return "", fmt.Errorf("no password scheme %q: doveadm pw -l lists what there is", name)
+}
+
+// Weak reports whether a hash of the scheme s is soon guessed by who has read
+// the store, and why. It still verifies; who lets it in should tell the operator.
+func Weak(s Scheme) (why string, weak bool) {
+	switch s {
+	case Plain:
+		return "the password is readable", true
+	case SHA1, SHA256, SHA512, PlainMD5:
+		return "it has no salt and takes no time", true
+	case SSHA, SSHA256, SSHA512, SMD5:
+		return "it takes no time", true
+	case MD5Crypt:
+		return "it takes little time", true
+	}
+	return "", false
+}
 
 // class is what decides how much work a hash is: two hashes of one class take
 // the same time.
 type class struct {
 	scheme Scheme
-	// cost is bcrypt's cost (an exponent), SHA-crypt's rounds, argon2's passes.
+	// cost is bcrypt's cost (an exponent), SHA-crypt's rounds, argon2's passes,
+	// the iterations of PBKDF2 and SCRAM.
 	cost uint32
 	// memory is argon2's, in KiB.
 	memory uint32
@@ -65,9 +142,13 @@ type class struct {
 // it measures itself; maxWork uses them as they are, so that whether a hash is
 // out of bounds does not depend on the load.
 const (
-	bcryptUnit = 50 * time.Microsecond // times 2^cost
-	shaUnit    = 460 * time.Nanosecond // a round
-	argonUnit  = 1710 * time.Nanosecond
+	bcryptUnit   = 50 * time.Microsecond // times 2^cost
+	shaUnit      = 460 * time.Nanosecond // a round
+	argonUnit    = 1710 * time.Nanosecond
+	pbkdf2Unit   = 300 * time.Nanosecond // an iteration
+	md5CryptWork = 300 * time.Microsecond
+	// quickWork is that of the schemes which take none.
+	quickWork = time.Microsecond
 )
 
 // work returns about how long one hash takes.
@@ -77,153 +158,23 @@ func (c class) work() time.Duration {
 		return bcryptUnit << c.cost
 	case SHA512Crypt, SHA256Crypt:
 		return time.Duration(c.cost) * shaUnit
-	case Argon2id:
+	case Argon2id, Argon2i:
 		return time.Duration(c.cost) * time.Duration(c.memory) * argonUnit
+	case PBKDF2, SCRAMSHA256, SCRAMSHA1:
+		return time.Duration(c.cost) * pbkdf2Unit
+	case MD5Crypt:
+		return md5CryptWork
 	}
-	return time.Microsecond
+	return quickWork
 }
 
 // bytes returns the memory that one hash takes, where it is worth counting.
 func (c class) bytes() int64 { return int64(c.memory) << 10 }
 
-// stored is a parsed hash. For bcrypt and SHA-crypt encoded is the whole
-// "$…$" text; salt and key are argon2's; key alone is the PLAIN password.
-type stored struct {
-	class   class
-	encoded []byte
-	salt    []byte
-	key     []byte
-}
-
-// parse reads a stored password. The error tells what is wrong without the
-// hash.
-func parse(v secret.Value) (stored, error) {
-	b := v.Reveal()
-	if len(b) == 0 || len(b) > maxHashBytes {
-		return stored{}, fmt.Errorf("%w: %d bytes", ErrHash, len(b))
+// fits returns an error where one hash of c takes more than memory bytes.
+func (c class) fits(memory int64) error {
+	if c.bytes() > memory {
+		return fmt.Errorf("%w: it takes %d MiB, more than the %d MiB that hashing may use", ErrHash, c.bytes()>>20, memory>>20)
 	}
-	name := ""
-	if b[0] == '{' {
-		end := bytes.IndexByte(b, '}')
-		if end < 0 {
-			return stored{}, fmt.Errorf("%w: no closing brace", ErrHash)
-		}
-		name, b = strings.ToUpper(string(b[1:end])), b[end+1:]
-	}
-	if name == string(Plain) {
-		return stored{class: class{scheme: Plain}, key: b}, nil
-	}
-	s, err := parseCrypt(b)
-	if err != nil {
-		return stored{}, err
-	}
-	if name != "" && name != "CRYPT" && name != string(s.class.scheme) {
-		return stored{}, fmt.Errorf("%w: the scheme in braces is unknown or not that of the hash", ErrHash)
-	}
-	if s.class.work() > maxWork {
-		return stored{}, fmt.Errorf("%w: its parameters ask for more than %v", ErrHash, maxWork)
-	}
-	return s, nil
-}
-
-// parseCrypt reads a "$…$" hash by its prefix.
-func parseCrypt(b []byte) (stored, error) {
-	parts := strings.Split(string(b), "$")
-	if len(parts) < 4 || parts[0] != "" {
-		return stored{}, fmt.Errorf("%w: no scheme that we know", ErrHash)
-	}
-	switch parts[1] {
-	case "2a", "2b", "2y":
-		return parseBcrypt(b, parts)
-	case "5":
-		return parseSHA(b, parts, SHA256Crypt, 43)
-	case "6":
-		return parseSHA(b, parts, SHA512Crypt, 86)
-	case "argon2id":
-		return parseArgon(parts)
-	}
-	return stored{}, fmt.Errorf("%w: no scheme that we know", ErrHash)
-}
-
-const cryptAlphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// inAlphabet reports whether s has the length n and crypt(3)'s characters only.
-func inAlphabet(s string, n int) bool {
-	return len(s) == n && strings.Trim(s, cryptAlphabet) == ""
-}
-
-func parseBcrypt(b []byte, parts []string) (stored, error) {
-	cost, ok := number(parts[2], 31)
-	if !ok || len(parts[2]) != 2 || cost < 4 || len(parts) != 4 || !inAlphabet(parts[3], 53) {
-		return stored{}, fmt.Errorf("%w: malformed bcrypt", ErrHash)
-	}
-	return stored{class: class{scheme: BLFCrypt, cost: cost}, encoded: b}, nil
-}
-
-func parseSHA(b []byte, parts []string, scheme Scheme, keyLen int) (stored, error) {
-	rounds, rest := uint32(5000), parts[2:]
-	if text, ok := strings.CutPrefix(rest[0], "rounds="); ok {
-		if rounds, ok = number(text, 999_999_999); !ok || rounds < 1000 {
-			return stored{}, fmt.Errorf("%w: rounds of sha-crypt out of bounds", ErrHash)
-		}
-		rest = rest[1:]
-	}
-	if len(rest) != 2 || len(rest[0]) > 16 || !inAlphabet(rest[0], len(rest[0])) || !inAlphabet(rest[1], keyLen) {
-		return stored{}, fmt.Errorf("%w: malformed sha-crypt", ErrHash)
-	}
-	return stored{class: class{scheme: scheme, cost: rounds}, encoded: b}, nil
-}
-
-// parseArgon reads $argon2id$v=19$m=65536,t=3,p=1$salt$key.
-func parseArgon(parts []string) (stored, error) {
-	bad := fmt.Errorf("%w: malformed argon2id", ErrHash)
-	if len(parts) != 6 || parts[2] != "v=19" {
-		return stored{}, bad
-	}
-	var c = class{scheme: Argon2id}
-	params := strings.Split(parts[3], ",")
-	if len(params) != 3 {
-		return stored{}, bad
-	}
-	m, okM := parameter(params[0], "m=")
-	t, okT := parameter(params[1], "t=")
-	p, okP := parameter(params[2], "p=")
-	if !okM || !okT || !okP || t < 1 || p < 1 {
-		return stored{}, bad
-	}
-	if m > maxArgonBytes>>10 || m < 8*p || p > maxLanes || t > 1000 {
-		return stored{}, fmt.Errorf("%w: parameters of argon2id out of bounds", ErrHash)
-	}
-	c.memory, c.cost, c.lanes = m, t, uint8(p)
-	salt, err := base64.RawStdEncoding.Strict().DecodeString(parts[4])
-	if err != nil || len(salt) < 8 || len(salt) > 64 {
-		return stored{}, bad
-	}
-	key, err := base64.RawStdEncoding.Strict().DecodeString(parts[5])
-	if err != nil || len(key) < 16 || len(key) > 64 {
-		return stored{}, bad
-	}
-	return stored{class: c, salt: salt, key: key}, nil
-}
-
-func parameter(s, name string) (uint32, bool) {
-	text, ok := strings.CutPrefix(s, name)
-	if !ok {
-		return 0, false
-	}
-	return number(text, 1<<32-1)
-}
-
-// number reads decimal digits up to most.
-func number(s string, most uint64) (uint32, bool) {
-	if s == "" || s[0] < '0' || s[0] > '9' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	return uint32(n), err == nil && n <= most
-}
-
-// usable reports whether pw can match anything.
-func usable(pw []byte) bool {
-	return len(pw) > 0 && len(pw) <= MaxBytes && bytes.IndexByte(pw, 0) < 0
+	return nil
 }

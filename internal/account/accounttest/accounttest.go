@@ -44,6 +44,11 @@ func Run(t *testing.T, open func(t *testing.T) account.Store) {
 		{"posting rules", postings},
 		{"allow and deny entries", entries},
 		{"version moves with rights", rightsVersion},
+		{"what restricts logins", restrictions},
+		{"what can not restrict logins", badRestrictions},
+		{"app passwords", apps},
+		{"app passwords that can not be stored", badApps},
+		{"version moves with app passwords", appVersion},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, open(t)) })
 	}
