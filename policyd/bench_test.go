@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,7 +21,6 @@ import (
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/metric"
-	"github.com/gatepost/gatepost/internal/netaddr"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -150,18 +148,26 @@ func submissionRequest(b *testing.B) func(conn, i int, buf []byte) []byte {
 	}
 }
 
-// benchConfig is the default configuration with three limits and ten rules, of
-// which none matches.
+// benchConfig is the default configuration with three limits and ten rules as an
+// administrator writes them, of which none matches.
 func benchConfig() Config {
 	c := Default()
 	c.Limits = append(c.Limits,
 		limit.Limit{Name: "messages", Of: limit.Messages, Rate: limit.Per(10_000, 24*time.Hour)},
 		limit.Limit{Name: "network", By: limit.ByClientNetwork, Rate: limit.Per(1<<40, time.Hour)})
-	for i := range 10 {
-		network := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 32)
-		c.Rules = append(c.Rules, Rule{
-			Name: fmt.Sprint("r", i), When: When{ClientNetworks: []netaddr.Prefix{{Prefix: network}}}, Action: "REJECT no",
-		})
+	for i, when := range []string{
+		`sender_domain == "blocked.example" and recipient_local`,
+		`ip_in(client_address, "203.0.113.0/24", "2001:db8:bad::/48")`,
+		`client_name endsWith ".dynamic.example" and helo_name startsWith "["`,
+		`helo_name matches "^(localhost|friend|user)$"`,
+		`recipient_domain in ["one.example", "two.example", "three.example"]`,
+		`account.domain == "guests.example" and recipient_domain != "example.org"`,
+		`encryption_protocol in ["TLSv1", "TLSv1.1"] and sasl_method == "LOGIN"`,
+		`under(sender_domain, "newsletter.example") and (hour < 6 or hour >= 22)`,
+		`size > 52428800 and policy_context == "submission"`,
+		`lower(sender) startsWith "noreply@" and weekday in ["saturday", "sunday"]`,
+	} {
+		c.Rules = append(c.Rules, Rule{Name: fmt.Sprint("r", i), When: When{Expr: when}, Action: "REJECT no"})
 	}
 	return c
 }
@@ -285,5 +291,37 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Decide(p, req, good, time.Time{})
+	}
+}
+
+// BenchmarkRules asks ten rules about one recipient.
+func BenchmarkRules(b *testing.B) {
+	p := policyOf(b, func(c *Config) { c.Rules = benchConfig().Rules })
+	req := outbound(StateRcpt, "alice@example.org")
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		Decide(p, req, good, now)
+	}
+}
+
+// BenchmarkAnswer is BenchmarkPolicyRequest without sockets and journal: one
+// connection, what this package and the stores cost.
+func BenchmarkAnswer(b *testing.B) {
+	deps, _ := benchDeps(b)
+	deps.Journal = nil
+	s, err := New(benchConfig(), deps, infoLog())
+	if err != nil {
+		b.Fatal(err)
+	}
+	talk, next := &policyTalk{server: s}, submissionRequest(b)
+	var request, answer []byte
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		request = next(0, i, request[:0])
+		if answer, err = talk.answer(context.Background(), request, answer[:0]); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

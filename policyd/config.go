@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/greylist"
 	"github.com/gatepost/gatepost/internal/limit"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/tlspolicy"
 	"github.com/gatepost/gatepost/internal/unit"
 )
@@ -32,6 +34,12 @@ type Config struct {
 	AccessLists unit.Mode `yaml:"access_lists"`
 	// TrustedHosts may send without a login.
 	TrustedHosts []TrustedHost `yaml:"trusted_hosts"`
+	// WatchRelayAttempts has the guard count a stranger's recipients of a domain
+	// that is neither of the accounts nor in OtherDomains. It needs a service that
+	// Postfix asks before reject_unauth_destination.
+	WatchRelayAttempts bool `yaml:"watch_relay_attempts"`
+	// OtherDomains are those of mydestination and relay_domains.
+	OtherDomains []string `yaml:"other_domains"`
 	// Checks are those of clients, senders and recipients at RCPT.
 	Checks ChecksConfig `yaml:"checks"`
 	// GeoFile has prefix,asn,country of addresses for the rules (package geo).
@@ -192,17 +200,13 @@ func (c Config) policy() (Policy, error) {
 		validMode("reject_sender_login_mismatch", c.RejectSenderLoginMismatch),
 		validMode("reject_null_sender", c.RejectNullSender),
 		c.Held.validate(),
-		c.validateGroups(),
+		c.validateGroups(), c.validateOtherDomains(),
 		config.Under("limits", limit.ValidateAll(c.Limits)),
 		c.buildRules(&p),
 		c.admissionConfig().Validate(),
 		config.Under("greylist", c.GreylistConfig().Validate()),
 	}
 	p.admission = c.admissionConfig().build()
-	for _, rules := range p.rules {
-		w := wantsOf(rules)
-		p.wants.senderLocal, p.wants.recipientLocal = p.wants.senderLocal || w.senderLocal, p.wants.recipientLocal || w.recipientLocal
-	}
 	limits, err := limit.Expand(c.Limits, c.Groups)
 	errs = append(errs, config.Under("limits", err))
 	if p.late, err = ParseAction(c.DefaultAction); err != nil {
@@ -245,6 +249,7 @@ func (c Config) profile(name string, pr Profile, set *limit.Set) *profile {
 	out.inbound = out.limits.Concerns(false)
 	out.needsRcpts, out.needsNew = out.limits.NeedsRcpts(), out.limits.NeedsNew()
 	out.needsSender = out.limits.Uses(limit.BySender, limit.BySenderDomain)
+	out.needsUser = out.limits.Uses(limit.ByUser, limit.ByUserDomain)
 	return out
 }
 
@@ -274,10 +279,20 @@ func (c Config) validateProfile(name string, pr Profile) error {
 	return errors.Join(errs...)
 }
 
+func (c Config) validateOtherDomains() error {
+	var errs []error
+	for i, d := range c.OtherDomains {
+		if got, err := mailaddr.ParseDomain(d); err != nil || got != d {
+			errs = append(errs, config.Invalid(fmt.Sprintf("other_domains[%d]", i), "%q is not a domain in lower case", d))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (c Config) validateGroups() error {
 	var errs []error
 	for name, members := range c.Groups {
-		if limit.ValidMember(name) == nil || name == "" {
+		if limit.ValidMember(name) == nil || name == "" || strings.HasPrefix(name, limit.GroupPrefix) {
 			errs = append(errs, config.Invalid("groups", "%q looks like an address, a domain or a network", name))
 		}
 		for _, m := range members {
@@ -296,18 +311,25 @@ func (c Config) buildRules(p *Policy) error {
 		errs = append(errs, config.Invalid("rules", "%d rules are more than %d", len(c.Rules), maxRules))
 	}
 	seen := map[string]bool{}
+	key := func(i int) string { return fmt.Sprintf("rules[%d]", i) }
+	all := make([]*rule, len(c.Rules))
 	for i, r := range c.Rules {
-		key := fmt.Sprintf("rules[%d]", i)
+		key := key(i)
 		built, err := r.build()
+		all[i] = &built
 		errs = append(errs, config.Under(key, err))
 		if seen[r.Name] {
 			errs = append(errs, config.Invalid(key+".name", "%q is the name of another rule", r.Name))
 		}
 		seen[r.Name] = true
-		if built.mode != unit.Off {
-			p.rules[built.state] = append(p.rules[built.state], built)
+	}
+	errs = append(errs, compileRules(all, nil, key))
+	for _, r := range all {
+		if r.mode != unit.Off {
+			p.rules[r.state] = append(p.rules[r.state], *r)
 		}
 	}
+	p.use()
 	return errors.Join(errs...)
 }
 

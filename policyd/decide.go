@@ -5,7 +5,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/greylist"
+	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -15,7 +17,8 @@ import (
 type Policy struct {
 	admission admission
 	rules     map[State][]rule
-	wants     wants  // what the rules look at
+	wants     wants // what the rules look at
+	needs     ruleNeeds
 	late      Action // to outbound mail that can not be judged
 	held      HeldMail
 	profiles  map[string]*profile
@@ -33,7 +36,7 @@ type profile struct {
 	// known at last.
 	bytes *limit.Set
 	// inbound says that a limit can concern mail without a login.
-	inbound, needsRcpts, needsNew, needsSender bool
+	inbound, needsRcpts, needsNew, needsSender, needsUser bool
 }
 
 // profile returns what holds for a policy_context.
@@ -46,6 +49,9 @@ func (p *Policy) profile(context string) *profile {
 	}
 	return &profile{}
 }
+
+// outboundFor reports whether a request is about a user's mail.
+func (pr *profile) outboundFor(req *Request) bool { return pr.outbound || req.SASL.Username != "" }
 
 // Facts are what was found out about one request.
 type Facts struct {
@@ -64,6 +70,10 @@ type Facts struct {
 	// SenderLocal says that the sender's domain is ours, so that an alias can
 	// grant the right.
 	SenderLocal bool
+	// Standing has the groups and rates that the account store has for User.
+	Standing account.Standing
+	// Guard is what the guard says of the client, at RCPT.
+	Guard guard.Decision
 	// Limits are what the limits say; nil before they were asked. Predicted says
 	// that they only tell what would happen, at RCPT.
 	Limits    []limit.Result
@@ -74,6 +84,8 @@ type Facts struct {
 	Admit *AdmitFacts
 	// Greylist is what the greylist says; zero where it was not asked.
 	Greylist greylist.Outcome
+
+	room *ruleEnv // for what rules see; nil: made anew
 }
 
 // The rules that Decide names by itself; the others are limits and Rules.
@@ -135,8 +147,11 @@ func Decide(p Policy, req Request, f Facts, now time.Time) Verdict {
 // decide asks each part in turn; the first that enforces gives the action.
 func decide(v *Verdict, p *Policy, req *Request, f *Facts, now time.Time) {
 	pr := p.profile(req.PolicyContext)
+	if decideGuard(v, pr, req, f.Guard); !v.Action.IsZero() {
+		return
+	}
 	if aboutMail(req.ProtocolState) {
-		if pr.outbound || req.SASL.Username != "" {
+		if pr.outboundFor(req) {
 			decideOutbound(v, p, pr, req, f)
 		}
 		if f.SRS.Form {
@@ -150,7 +165,7 @@ func decide(v *Verdict, p *Policy, req *Request, f *Facts, now time.Time) {
 		}
 	}
 	if rules := p.rules[req.ProtocolState]; v.Action.IsZero() && pr.rules && len(rules) > 0 {
-		decideOrderedRules(v, rules, &p.admission, req, f, f.Admit, now)
+		decideOrderedRules(v, p, rules, req, f, now)
 	}
 	if v.Action.IsZero() {
 		decideGreylist(v, f.Greylist)

@@ -58,8 +58,9 @@ type rule struct {
 	when   When
 	state  State
 	action Action
-	// expr is When.Expr compiled; nil without one.
-	expr *ruleexpr.Set[*ruleEnv]
+	// set has When.Expr compiled, at the place expr; nil without one.
+	set  *ruleexpr.Set[*ruleEnv]
+	expr int
 }
 
 // states are those that a rule can name.
@@ -100,29 +101,12 @@ func (r Rule) build() (rule, error) {
 	if r.PermitsRelay && len(r.When.ClientNetworks) == 0 && r.When.PolicyContext == "" {
 		errs = append(errs, config.Invalid("when", "a rule with permits_relay needs client_networks or policy_context: else everybody may relay"))
 	}
-	if out.expr, err = r.compile(nil); err != nil {
-		errs = append(errs, err)
-	}
 	for _, p := range r.When.ClientNetworks {
 		if !p.IsValid() || p.Addr().Is4In6() || p.Prefix != p.Masked() {
 			errs = append(errs, config.Invalid("when.client_networks", "%s is not a network: use %s", p, p.Masked()))
 		}
 	}
 	return out, errors.Join(errs...)
-}
-
-// compile compiles the expression; nil without one. With maps it is an error to
-// name another.
-func (r Rule) compile(maps ruleexpr.Maps) (*ruleexpr.Set[*ruleEnv], error) {
-	if strings.TrimSpace(r.When.Expr) == "" {
-		return nil, nil
-	}
-	set, err := ruleexpr.Compile[*ruleEnv]([]ruleexpr.Source{{Name: r.Name, When: r.When.Expr}}, ruleexpr.Options{Maps: maps})
-	var f *config.Fault
-	if errors.As(err, &f) {
-		return nil, config.Invalid("when", "%s", f.Text)
-	}
-	return set, err
 }
 
 // action builds the rule's action: one of the closed set, or with the licence
@@ -136,19 +120,24 @@ func (r Rule) action() (Action, error) {
 }
 
 // decideOrderedRules takes the first rule that matches and enforces.
-func decideOrderedRules(v *Verdict, rules []rule, a *admission, req *Request, f *Facts, more *AdmitFacts, now time.Time) {
-	var env *ruleEnv
+func decideOrderedRules(v *Verdict, p *Policy, rules []rule, req *Request, f *Facts, now time.Time) {
+	env := f.room
+	filled := false
 	for i := range rules {
 		r := &rules[i]
 		if r.mode == unit.Off || !r.conditions(req) {
 			continue
 		}
-		if r.expr != nil {
+		if r.set != nil {
 			if env == nil {
-				env = newRuleEnv(a, req, f, more, now)
+				env = &ruleEnv{}
+			}
+			if !filled {
+				env.fill(p, req, f, now)
+				filled = true
 			}
 			// One that fails is no hit; its Counts tell.
-			if hit, err := r.expr.Eval(0, env); err != nil || !hit {
+			if hit, err := r.set.Eval(r.expr, env); err != nil || !hit {
 				continue
 			}
 		}
@@ -157,39 +146,6 @@ func decideOrderedRules(v *Verdict, rules []rule, a *admission, req *Request, f 
 			return
 		}
 	}
-}
-
-// bind compiles the expressions of rules anew with the maps that there are, and
-// says which rule names another.
-func bind(rules map[State][]rule, maps ruleexpr.Maps) error {
-	var errs []error
-	for _, list := range rules {
-		for i := range list {
-			r := &list[i]
-			if r.expr == nil {
-				continue
-			}
-			set, err := Rule{Name: r.name, When: r.when}.compile(maps)
-			if err != nil {
-				errs = append(errs, config.Under("rule "+r.name, err))
-				continue
-			}
-			r.expr = set
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// wantsOf says which facts the expressions of rules look at.
-func wantsOf(rules []rule) wants {
-	var w wants
-	for i := range rules {
-		if e := rules[i].expr; e != nil && rules[i].mode != unit.Off {
-			w.senderLocal = w.senderLocal || e.Uses("sender_local")
-			w.recipientLocal = w.recipientLocal || e.Uses("recipient_local")
-		}
-	}
-	return w
 }
 
 // conditions reports whether every condition of r but its expression holds.

@@ -79,9 +79,9 @@ func domainOf(address string) string {
 	return strings.ToLower(strings.TrimSuffix(address[i+1:], "."))
 }
 
-// newRuleEnv returns what the rules see of a request.
-func newRuleEnv(a *admission, req *Request, f *Facts, more *AdmitFacts, now time.Time) *ruleEnv {
-	e := &ruleEnv{
+// fill tells e of a request, as far as the rules of p look at it.
+func (e *ruleEnv) fill(p *Policy, req *Request, f *Facts, now time.Time) {
+	*e = ruleEnv{
 		ProtocolState: string(req.ProtocolState), ProtocolName: req.ProtocolName,
 		ClientName: req.Client.Name, ClientPort: int(req.Client.Port), ReverseClientName: req.Client.ReverseName,
 		ServerPort: int(req.Server.Port), HeloName: req.Client.Helo,
@@ -91,23 +91,31 @@ func newRuleEnv(a *admission, req *Request, f *Facts, more *AdmitFacts, now time
 		CertSubject: req.TLS.CertSubject, CertIssuer: req.TLS.CertIssuer, CertFingerprint: req.TLS.CertFingerprint,
 		PubkeyFingerprint: req.TLS.PubkeyFingerprint, Encryption: req.TLS.Protocol, Cipher: req.TLS.Cipher,
 		KeyBits: int(req.TLS.KeyBits), PolicyContext: req.PolicyContext,
-		SenderDomain: domainOf(req.MailFrom), RecipientDomain: domainOf(req.RcptTo),
-		Hour: now.Hour(), Minute: now.Minute(), Weekday: strings.ToLower(now.Weekday().String()),
-		Time: now.Format("15:04"), Date: now.Format(time.DateOnly),
 	}
-	if req.Client.Addr.IsValid() {
+	n := &p.needs
+	if n.domains {
+		e.SenderDomain, e.RecipientDomain = domainOf(req.MailFrom), domainOf(req.RcptTo)
+	}
+	if n.clock {
+		e.Hour, e.Minute, e.Weekday = now.Hour(), now.Minute(), strings.ToLower(now.Weekday().String())
+	}
+	if n.date {
+		e.Time, e.Date = now.Format("15:04"), now.Format(time.DateOnly)
+	}
+	if n.client && req.Client.Addr.IsValid() {
 		e.ClientAddress = req.Client.Addr.String()
-		p := a.geo.Find(req.Client.Addr)
-		e.Country, e.ASN = p.Country, int(p.ASN)
 	}
-	if req.Server.Addr.IsValid() {
+	if n.place && req.Client.Addr.IsValid() {
+		at := p.admission.geo.Find(req.Client.Addr)
+		e.Country, e.ASN = at.Country, int(at.ASN)
+	}
+	if n.server && req.Server.Addr.IsValid() {
 		e.ServerAddress = req.Server.Addr.String()
 	}
-	if f != nil && f.Known {
+	if f.Known && n.domains {
 		e.Account = ruleAccount{Known: true, Address: f.User, Domain: domainOf(f.User)}
 	}
-	if more != nil {
-		e.SenderLocal, e.RecipientLocal = more.SenderLocal == yes, more.RecipientLocal == yes
+	if a := f.Admit; a != nil {
+		e.SenderLocal, e.RecipientLocal = a.SenderLocal == yes, a.RecipientLocal == yes
 	}
-	return e
 }

@@ -46,9 +46,35 @@
 // When we are away Postfix takes smtpd_policy_service_default_action (451)
 // after one more try, and for a table 451 "Temporary lookup failure". In
 // trouble of our own the connection is closed without an answer, which comes
-// to the same; an account store that is away, or a request that can not be answered in
-// time, is Config.DefaultAction for outbound mail and DUNNO for inbound mail. The state store never fails a request: what it
-// cannot count lets the mail pass.
+// to the same.
+//
+// An account store that is away, and a request that can not be answered in time,
+// is Config.DefaultAction for outbound mail. Inbound mail gets DUNNO, but for one
+// thing: with checks.unknown_recipient in mode enforce a recipient of whom the
+// account store does not say whether somebody has the address is 451, because
+// mail that was taken for nobody would have to be bounced. Names that were asked
+// for a moment ago are known all the same, from the store's cache, and whatever
+// else is late (the DNS) never makes a recipient unknown. The state store never
+// fails a request: what it cannot count lets the mail pass.
+//
+// A rate of a limit can be another one for some. What was set for the key with an
+// end goes before what the account store has (package account, Limits) for the
+// user, for a group of the user, of several the first by name, and for the domain;
+// then come the overrides of the configuration, and the limit's own rate. The
+// account store's hold for limits that count by user or user_domain.
+//
+// The guard (package guard) is asked at RCPT whether the client is closed out:
+// strangers by the bans of port 25, 421 with the ban and its end, users by those
+// of submission, 450. It is told of strangers' recipients whom nobody has, in
+// whatever mode that check is, and with Config.WatchRelayAttempts of recipients
+// elsewhere; Postfix has to ask us before reject_unlisted_recipient and
+// reject_unauth_destination for that. It is told nothing of the null sender, since
+// bounces of forged mail come from servers that did nothing wrong, and this host
+// and those in trusted_hosts are never blamed nor closed out.
+//
+// Config.RejectUnauthenticatedLocalSender acts at RCPT, where nothing is known of
+// the message: trusted hosts are excepted, what DMARC or a trusted forwarder would
+// prove is not. Where forwarders and lists matter, the milter is the place.
 //
 // The conditions of rules are those of package rule. What a mailbox holds is known
 // from its file maildirsize alone (package maildirsize), which Dovecot keeps with

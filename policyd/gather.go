@@ -23,17 +23,26 @@ type accountReader interface {
 	Alias(ctx context.Context, addr mailaddr.Address) (account.Alias, error)
 }
 
+// standings is an account store that knows groups and rates of users.
+type standings interface {
+	Standing(ctx context.Context, user mailaddr.Address) (account.Standing, error)
+}
+
 // gatherer finds the facts about a request.
 type gatherer struct {
 	accounts accountReader
 	limits   *limit.Limiter
 	known    correspondents
-	srs      *srsGate
-	greylist greylister // nil: none
-	admitter admitter
-	notice   func(context.Context, limit.Event)
-	refused  func(user string, client netip.Addr) // nil: nobody
-	log      *slog.Logger
+	// standings and guard are nil for none.
+	standings standings
+	guard     guardian
+	srs       *srsGate
+	greylist  greylister // nil: none
+	admitter  admitter
+	notice    func(context.Context, limit.Event)
+	refused   func(user string, client netip.Addr) // nil: nobody
+	hash      hasher
+	log       *slog.Logger
 }
 
 // work is what is gathered for one request. A connection uses its own again and
@@ -41,6 +50,9 @@ type gatherer struct {
 type work struct {
 	facts Facts
 	count counting
+	admit AdmitFacts
+	rules ruleEnv
+	login loginMemo
 }
 
 // decide gathers facts, decides, and counts the mail if it passes. The caller
@@ -53,13 +65,20 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 		decide(&v, &s.policy, req, f, now)
 		return v
 	}
-	*f = g.account(ctx, s, req)
-	f.SRS = g.srs.facts(ctx, req, s.cfg.SRS.PerTarget)
 	pr := s.policy.profile(req.PolicyContext)
+	closed := g.closed(ctx, &s.policy.admission, pr, req)
+	if closed.Refuse { // who has no business here is not looked up
+		f.Guard = closed
+		decide(&v, &s.policy, req, f, now)
+		return v
+	}
+	*f = g.account(ctx, s, req, &w.login, now)
+	f.Guard, f.room = closed, &w.rules
+	f.SRS = g.srs.facts(ctx, req, s.cfg.SRS.PerTarget)
 	if t == nil {
 		t = &transaction{}
 	}
-	f.Admit = g.admitter.admit(ctx, &s.policy.admission, s.policy.wants, req, f, now)
+	f.Admit = g.admitter.admit(ctx, &s.policy.admission, g.wants(s, pr, req), req, f, now, &w.admit)
 	count := &w.count
 	*count = counting{gatherer: g, snap: s, profile: pr, req: req, tx: t, facts: f, now: now}
 	if count.needed() {
@@ -76,8 +95,9 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 			slog.String("session", req.Instance), slog.String("user", f.User), slog.Any("err", err))
 	}
 	v = Verdict{}
-	if decide(&v, &s.policy, req, f, now); v.Rule == "" && !count.outbound() && !f.Late && !f.Admit.allowed(&s.policy.admission) {
-		// It remembers who was here, so it is asked last.
+	if decide(&v, &s.policy, req, f, now); v.Rule == "" && !count.outbound() && !f.Late && !f.Admit.allowed(&s.policy.admission) && !f.Admit.nobody() {
+		// It remembers who was here, so it is asked last, and not about a recipient
+		// whom Postfix refuses behind us.
 		if f.Greylist = seeGreylist(ctx, g.greylist, g.log, req, now); f.Greylist.Defer {
 			v = Verdict{}
 			decide(&v, &s.policy, req, f, now)
@@ -85,6 +105,7 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 	}
 	count.settle(ctx, &v)
 	g.tellRefused(req, f, v)
+	g.tellGuard(ctx, s, pr, req, f)
 	return v
 }
 
@@ -98,18 +119,64 @@ func (g *gatherer) tellRefused(req *Request, f *Facts, v Verdict) {
 	g.refused(f.User, req.Client.Addr)
 }
 
+// sound reports whether f is whole. An answer from one that is not is not given
+// again: a fault of ours need not last as long as the mail.
+func (f *Facts) sound() bool {
+	return !f.AccountsAway && !f.Late && (f.Admit == nil || !f.Admit.RecipientAway)
+}
+
 // account finds the facts about the login and the sender.
-func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request) Facts {
+func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request, memo *loginMemo, now time.Time) Facts {
 	if req.SASL.Username == "" {
 		return Facts{}
 	}
+	key := g.loginKey(s, req)
+	if memo != nil && key.version != 0 && memo.key == key && now.Before(memo.until) {
+		return memo.facts
+	}
 	f, err := g.login(ctx, s, req)
+	if err == nil && memo != nil {
+		*memo = loginMemo{key, now.Add(loginLife), f}
+	}
 	if err != nil {
 		g.log.LogAttrs(ctx, slog.LevelError, "account store does not answer",
 			slog.String("user", f.User), slog.String("session", req.Instance), slog.Any("err", err))
 		f.AccountsAway = true
 	}
 	return f
+}
+
+// loginLife is how long a loginMemo holds, also where the account store does not
+// hear of a change that somebody else makes.
+const loginLife = time.Second
+
+// loginMemo is what was found out about a login: the requests about one mail have
+// the same one.
+type loginMemo struct {
+	key   loginKey
+	until time.Time
+	facts Facts
+}
+
+// loginKey is all that the facts about a login depend on.
+type loginKey struct {
+	snap      *snapshot
+	version   uint64 // of the account store, plus 1; 0 if it has none
+	context   string
+	login, as string
+}
+
+// versioned is an account store that says when what it answered may have
+// changed; see account.Reader.
+type versioned interface{ Version() uint64 }
+
+// loginKey has to be made before the look-ups.
+func (g *gatherer) loginKey(s *snapshot, req *Request) loginKey {
+	k := loginKey{snap: s, context: req.PolicyContext, login: req.SASL.Username, as: req.MailFrom}
+	if v, ok := g.accounts.(versioned); ok {
+		k.version = v.Version() + 1
+	}
+	return k
 }
 
 func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts, error) {
@@ -126,7 +193,13 @@ func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts,
 		return Facts{User: foldLogin(folded(login, delim))}, err
 	}
 	f := Facts{Known: true, Held: u.Held, Disabled: u.Disabled, User: u.Addr.String()} // one name, however it was typed
-	if req.MailFrom == "" || s.policy.profile(req.PolicyContext).senderLogin == unit.Off {
+	pr := s.policy.profile(req.PolicyContext)
+	if g.standings != nil && pr.needsUser {
+		if f.Standing, err = g.standings.Standing(ctx, u.Addr); err != nil {
+			return f, err
+		}
+	}
+	if req.MailFrom == "" || pr.senderLogin == unit.Off {
 		return f, nil
 	}
 	as := login

@@ -44,35 +44,36 @@ type admitter struct {
 }
 
 // wants says which facts somebody asks for.
-type wants struct{ senderLocal, recipientLocal bool }
+type wants struct{ senderLocal, recipientLocal, recipient bool }
 
-// admit finds the facts about a request at RCPT; nil for another state. f has
-// what is known of the login.
-func (g *admitter) admit(ctx context.Context, a *admission, w wants, req *Request, f *Facts, now time.Time) *AdmitFacts {
+// admit finds the facts about a request at RCPT, and puts them into out; nil for
+// another state. f has what is known of the login.
+func (g *admitter) admit(ctx context.Context, a *admission, w wants, req *Request, f *Facts, now time.Time, out *AdmitFacts) *AdmitFacts {
 	if req.ProtocolState != StateRcpt {
 		return nil
 	}
-	out := &AdmitFacts{}
+	*out = AdmitFacts{}
 	from, to := parseTyped(req.MailFrom), parseTyped(req.RcptTo)
-	if stranger := req.SASL.Username == ""; stranger {
+	stranger := req.SASL.Username == ""
+	if stranger {
 		out.trust = a.trusted(req, from)
 		g.entry(ctx, a, req, from, to, now, out)
-		if w.senderLocal || a.localSender != unit.Off || out.trust.host {
-			out.SenderLocal = g.local(ctx, req, from.Domain)
-		}
-		if !out.trust.host {
-			g.look(ctx, a, req, from, out)
-		}
-	} else {
-		if w.senderLocal {
-			out.SenderLocal = g.local(ctx, req, from.Domain)
-		}
+	}
+	if w.senderLocal || stranger && (a.localSender != unit.Off || out.trust.host) {
+		out.SenderLocal = g.local(ctx, req, from.Domain)
+	}
+	if !stranger {
 		g.owners(ctx, a, req, from, f, out)
 	}
-	if c := a.checks; w.recipientLocal || c.UnknownRecipient != unit.Off || c.ListPosting != unit.Off || c.OverQuota != unit.Off {
+	if c := a.checks; w.recipientLocal || w.recipient || c.UnknownRecipient != unit.Off || c.ListPosting != unit.Off || c.OverQuota != unit.Off {
 		out.RecipientLocal = g.local(ctx, req, to.Domain)
 	}
-	g.recipient(ctx, a, req, from, to, f, out)
+	g.recipient(ctx, a, w, req, from, to, f, out)
+	// Last: the DNS may take all the time that there is, and then nobody could say
+	// whether it was the account store that did not answer.
+	if stranger && !out.trust.host {
+		g.look(ctx, a, req, from, out)
+	}
 	return out
 }
 
@@ -140,7 +141,7 @@ func (p *Policy) complete(geoFile string, maps ruleexpr.Maps) error {
 	if maps == nil {
 		return nil
 	}
-	return bind(p.rules, maps)
+	return p.bind(maps)
 }
 
 // newPolicySnapshot is newSnapshot with what only the policy server needs.

@@ -36,7 +36,8 @@ type counting struct {
 	facts   *Facts
 	now     time.Time
 
-	rcpt     uint64       // at RCPT
+	mail     limit.Mail
+	rcpt     uint64       // at RCPT, for this process; 0 before
 	rcpts    []limit.Rcpt // of the transaction with this one
 	took     []string     // limits that have counted it now
 	toppedUp bool
@@ -50,24 +51,18 @@ func (c *counting) needed() bool {
 	return c.outbound() || c.profile.inbound
 }
 
-func (c *counting) outbound() bool { return c.req.SASL.Username != "" || c.profile.outbound }
+func (c *counting) outbound() bool { return c.profile.outboundFor(c.req) }
 
 // ask asks the limits at RCPT, and takes from them at DATA or END-OF-MESSAGE,
 // whichever comes first.
 func (c *counting) ask(ctx context.Context) {
-	m := limit.Mail{
-		Now: c.now, Outbound: c.outbound(), User: c.facts.User, Client: c.req.Client.Addr,
-		Bounce: c.req.MailFrom == "", Bytes: c.req.Size,
-	}
-	if c.profile.needsSender {
-		m.Sender = c.fold(c.req.MailFrom)
-	}
+	m := c.describe()
 	var err error
 	switch {
 	case c.req.ProtocolState == StateRcpt:
-		err = c.predict(ctx, &m)
+		err = c.predict(ctx, m)
 	case counts(c.req.ProtocolState):
-		err = c.take(ctx, &m)
+		err = c.take(ctx, m)
 	}
 	if err != nil {
 		c.log.LogAttrs(ctx, slog.LevelWarn, "limit not counted, mail passes",
@@ -75,9 +70,24 @@ func (c *counting) ask(ctx context.Context) {
 	}
 }
 
+// describe describes the mail of the request without its recipients.
+func (c *counting) describe() *limit.Mail {
+	c.mail = limit.Mail{
+		Now: c.now, Outbound: c.outbound(), User: c.facts.User, Client: c.req.Client.Addr,
+		Bounce: c.req.MailFrom == "", Bytes: c.req.Size, Groups: c.facts.Standing.Groups,
+	}
+	for _, r := range c.facts.Standing.Rates {
+		c.mail.Stored = append(c.mail.Stored, limit.Stored{Limit: r.Limit, Rate: r.Rate})
+	}
+	if c.profile.needsSender {
+		c.mail.Sender = c.fold(c.req.MailFrom)
+	}
+	return &c.mail
+}
+
 // predict asks whether the mail would be allowed with this recipient.
 func (c *counting) predict(ctx context.Context, m *limit.Mail) (err error) {
-	c.rcpt = rcptID(c.req.RcptTo)
+	c.rcpt = c.hash.text(c.req.RcptTo) | 1
 	m.Recipients = c.tx.predicted(c.rcpt)
 	c.rcpts = c.tx.rcpts
 	if c.profile.needsRcpts && m.Recipients > c.tx.passed && len(c.rcpts) < maxRcpts {

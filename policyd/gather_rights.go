@@ -26,20 +26,21 @@ func (g *admitter) owners(ctx context.Context, a *admission, req *Request, from 
 // recipient finds whether somebody has the recipient's address, and who may
 // write to it. A recipient in SRS form is nobody's and somebody's: package srs
 // knows.
-func (g *admitter) recipient(ctx context.Context, a *admission, req *Request, from, to mailaddr.Address, f *Facts, out *AdmitFacts) {
+func (g *admitter) recipient(ctx context.Context, a *admission, w wants, req *Request, from, to mailaddr.Address, f *Facts, out *AdmitFacts) {
 	if f.SRS.Form {
 		return
 	}
-	if a.checks.UnknownRecipient != unit.Off && !f.SRS.Form { // decideSRS knows those
+	asked := a.checks.UnknownRecipient != unit.Off // else only the guard wants to know
+	if w.recipient || asked {
 		switch out.RecipientLocal {
 		case unknownYet:
-			out.RecipientAway = true
+			out.RecipientAway = asked
 		case yes:
 			there, err := g.there(ctx, to, a.delim)
 			if err != nil {
 				g.away(ctx, req, err)
 			}
-			out.Recipient, out.RecipientAway = outcomeOf(there, err), err != nil
+			out.Recipient, out.RecipientAway = outcomeOf(there, err), err != nil && asked
 		}
 	}
 	if a.checks.ListPosting != unit.Off && out.RecipientLocal == yes {

@@ -98,8 +98,8 @@ func (s *Server) Hits() []Hits {
 func (p *Policy) failed(name string) int64 {
 	for _, list := range p.rules {
 		for i := range list {
-			if r := &list[i]; r.name == name && r.expr != nil {
-				return r.expr.Counts()[0].Failed
+			if r := &list[i]; r.name == name && r.set != nil {
+				return r.set.Counts()[r.expr].Failed
 			}
 		}
 	}

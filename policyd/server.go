@@ -44,6 +44,12 @@ type Deps struct {
 	// Known remembers to whom users wrote (package known), for limits of new
 	// recipients; nil means that nobody is new.
 	Known correspondents
+	// Standings knows the groups and rates of users (account.Limits); it is of the
+	// same store as Accounts, whose Version tells of its changes, too. nil: none.
+	Standings standings
+	// Guard says who is closed out, and counts what strangers do (package guard);
+	// nil: nobody is.
+	Guard guardian
 	// Greylist has strangers come back (package greylist), Entries are the allow
 	// and deny entries (package access), DNS answers the checks; each may be nil.
 	Greylist greylister
@@ -98,13 +104,14 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		return nil, errors.New("policyd: accounts and limits are needed")
 	}
 	deps = deps.complete()
+	hash := hasher{maphash.MakeSeed()}
 	s := &Server{
 		gather: gatherer{
-			accounts: deps.Accounts, limits: deps.Limits, known: deps.Known, srs: newSRSGate(deps, log), greylist: deps.Greylist,
+			accounts: deps.Accounts, limits: deps.Limits, known: deps.Known, standings: deps.Standings, guard: deps.Guard, hash: hash, srs: newSRSGate(deps, log), greylist: deps.Greylist,
 			admitter: admitter{accounts: deps.Accounts, entries: deps.Entries, dns: deps.DNS, log: log}, log: log,
 		},
 		journal: deps.Journal,
-		hash:    hasher{maphash.MakeSeed()},
+		hash:    hash,
 	}
 	s.gather.notice = s.notice(deps.Notice)
 	s.gather.refused = deps.Refused

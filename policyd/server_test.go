@@ -292,7 +292,12 @@ func TestTransactionsAreBounded(t *testing.T) {
 			t.Fatalf("a transaction in use was forgotten after %d others", i)
 		}
 	}
-	if n := len(ts.young) + len(ts.old); n > 2*maxTransactions {
+	size := func(s *transactionShard) int { return len(s.young) + len(s.old) }
+	n := 0
+	for i := range ts.shards {
+		n += size(&ts.shards[i])
+	}
+	if n > 2*maxTransactions {
 		t.Errorf("%d transactions remembered, want at most %d", n, 2*maxTransactions)
 	}
 	if ts.find(kept, 0, now.Add(transactionLife)) != first {
@@ -300,12 +305,12 @@ func TestTransactionsAreBounded(t *testing.T) {
 	}
 	ts.find(7, 0, now.Add(3*transactionLife))
 	ts.find(7, 0, now.Add(5*transactionLife))
-	if len(ts.young)+len(ts.old) != 1 {
-		t.Errorf("%d transactions remembered after their time, want 1", len(ts.young)+len(ts.old))
+	if n := size(ts.shard(7)); n != 1 {
+		t.Errorf("%d transactions remembered after their time, want 1", n)
 	}
-	ts.find(8, 7, now.Add(5*transactionLife))
-	if len(ts.young)+len(ts.old) != 1 {
-		t.Errorf("%d transactions remembered after one was forgotten, want 1", len(ts.young)+len(ts.old))
+	ts.find(7+transactionShards, 7, now.Add(5*transactionLife))
+	if n := size(ts.shard(7)); n != 1 {
+		t.Errorf("%d transactions remembered after one was forgotten, want 1", n)
 	}
 	tx := &transaction{}
 	for i := range uint64(100) {

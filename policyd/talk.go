@@ -100,7 +100,7 @@ func (t *policyTalk) decide(ctx context.Context, req *Request, now time.Time) (v
 	}
 	v = s.gather.decide(late, snap, req, tx, &t.work, now)
 	note.facts = &t.work.facts
-	if !note.facts.AccountsAway && !note.facts.Late { // a fault of ours need not last as long as the mail
+	if note.facts.sound() {
 		tx.remember(q, v)
 	}
 	if v.Plain() && req.ProtocolState == StateRcpt {
@@ -124,7 +124,10 @@ func (t *policyTalk) alone(ctx context.Context, snap *snapshot, req *Request, no
 	t.flush(ctx)
 	v = t.server.gather.decide(ctx, snap, req, nil, &t.work, now)
 	note.facts = &t.work.facts
-	t.session, t.asked, t.answered = strings.Clone(req.Instance), q, v
+	t.session = ""
+	if note.facts.sound() {
+		t.session, t.asked, t.answered = strings.Clone(req.Instance), q, v
+	}
 	return v, note
 }
 
@@ -136,10 +139,11 @@ func (t *policyTalk) flush(ctx context.Context) {
 		return
 	}
 	tx.mu.Lock()
-	note := told{facts: &Facts{}, rcpts: tx.noted, many: tx.manyNoted}
+	note := told{rcpts: tx.noted, many: tx.manyNoted}
 	tx.noted, tx.manyNoted = nil, 0
 	tx.mu.Unlock()
 	if note.many > 0 {
+		note.facts = &Facts{}
 		v := Verdict{Action: Dunno()}
 		t.server.record(ctx, t.pending, &v, &note, time.Now(), 0)
 	}

@@ -12,8 +12,8 @@ import (
 const (
 	// transactionLife is how long a transaction is remembered at least.
 	transactionLife = time.Hour
-	// maxTransactions bounds a generation of them. When it is full, the older
-	// generation goes: its transactions would be counted again if they went on.
+	// maxTransactions bounds a generation of all of them. When a part of it is
+	// full, what is older of that part goes: it would be counted again if it went on.
 	maxTransactions = 10_000
 	// maxAnswers bounds the answers that are remembered of one transaction: one
 	// for each protocol_state and policy_context.
@@ -155,34 +155,72 @@ func (t *transaction) note(rcpt string) {
 	}
 }
 
-// transactions remembers transactions in two generations: one that is asked
-// for moves to the younger, and the older is dropped as a whole.
+// transactionShards is how many parts transactions have: each is locked for
+// every request.
+const transactionShards = 16
+
+// transactions remembers transactions, in parts by their key.
 type transactions struct {
+	shards [transactionShards]transactionShard
+}
+
+// transactionShard has two generations: a transaction that is asked for moves to
+// the younger, and the older is dropped as a whole.
+type transactionShard struct {
 	mu         sync.Mutex // guards the fields below
 	young, old map[uint64]*transaction
 	turned     time.Time
+	_          [32]byte // no part shares a cache line with the next
 }
+
+func (ts *transactions) shard(key uint64) *transactionShard { return &ts.shards[key%transactionShards] }
 
 // find returns the transaction of key, a new one if none is known, after
 // forgetting another.
 func (ts *transactions) find(key, forget uint64, now time.Time) *transaction {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
 	if forget != key && forget != 0 {
-		delete(ts.young, forget)
-		delete(ts.old, forget)
+		ts.shard(forget).forget(forget)
 	}
-	if ts.young == nil || len(ts.young) >= maxTransactions || now.Sub(ts.turned) > transactionLife {
-		ts.old, ts.young, ts.turned = ts.young, map[uint64]*transaction{}, now
-	}
-	if t := ts.young[key]; t != nil {
+	s := ts.shard(key)
+	if t := s.find(key, now); t != nil {
 		return t
 	}
-	t := ts.old[key]
-	if t == nil {
-		t = &transaction{}
+	return s.add(key, &transaction{}) // made without the lock
+}
+
+func (s *transactionShard) forget(key uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.young, key)
+	delete(s.old, key)
+}
+
+// find returns nil for one that is not known.
+func (s *transactionShard) find(key uint64, now time.Time) *transaction {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.young == nil || len(s.young) >= maxTransactions/transactionShards || now.Sub(s.turned) > transactionLife {
+		s.old, s.young, s.turned = s.young, map[uint64]*transaction{}, now
 	}
-	delete(ts.old, key)
-	ts.young[key] = t
+	t := s.young[key]
+	if t != nil {
+		return t
+	}
+	if t = s.old[key]; t != nil {
+		delete(s.old, key)
+		s.young[key] = t
+	}
+	return t
+}
+
+// add keeps t, unless another connection has added one meanwhile, and returns
+// what is kept.
+func (s *transactionShard) add(key uint64, t *transaction) *transaction {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.young[key]; other != nil {
+		return other
+	}
+	s.young[key] = t
 	return t
 }

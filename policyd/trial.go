@@ -65,11 +65,15 @@ func (g *gatherer) try(ctx context.Context, s *snapshot, req *Request, limits bo
 		decide(&v, &s.policy, req, &Facts{}, now)
 		return v, f, nil
 	}
-	f = g.account(ctx, s, req)
+	f = g.account(ctx, s, req, nil, now)
+	pr := s.policy.profile(req.PolicyContext)
+	if limits { // a ban, too, is of today
+		f.Guard = g.closed(ctx, &s.policy.admission, pr, req)
+	}
 	gate := srsGate{srs: g.srs.srs, log: g.log} // without a counter
 	f.SRS = gate.facts(ctx, req, s.cfg.SRS.PerTarget)
-	f.Admit = g.admitter.admit(ctx, &s.policy.admission, s.policy.wants, req, &f, now)
-	c := counting{gatherer: g, snap: s, profile: s.policy.profile(req.PolicyContext), req: req, tx: &transaction{}, facts: &f}
+	f.Admit = g.admitter.admit(ctx, &s.policy.admission, s.policy.wants, req, &f, now, &AdmitFacts{})
+	c := counting{gatherer: g, snap: s, profile: pr, req: req, tx: &transaction{}, facts: &f}
 	switch {
 	case !c.needed():
 	case !limits:
@@ -88,12 +92,9 @@ func (g *gatherer) try(ctx context.Context, s *snapshot, req *Request, limits bo
 
 // foresee asks the limits about the mail, also at DATA, and takes nothing.
 func (c *counting) foresee(ctx context.Context) (err error) {
-	m := limit.Mail{Outbound: c.outbound(), User: c.facts.User, Client: c.req.Client.Addr, Bounce: c.req.MailFrom == "", Bytes: c.req.Size}
-	if c.profile.needsSender {
-		m.Sender = c.fold(c.req.MailFrom)
-	}
+	m := c.describe()
 	if c.req.ProtocolState == StateRcpt {
-		return c.predict(ctx, &m)
+		return c.predict(ctx, m)
 	}
 	if !counts(c.req.ProtocolState) {
 		return nil
@@ -102,7 +103,7 @@ func (c *counting) foresee(ctx context.Context) (err error) {
 	if c.profile.needsRcpts && c.req.RcptTo != "" {
 		m.Rcpts = []limit.Rcpt{c.one(ctx, c.req.RcptTo)}
 	}
-	c.facts.Limits, err = c.limits.Ask(ctx, c.profile.limits, &m)
+	c.facts.Limits, err = c.limits.Ask(ctx, c.profile.limits, m)
 	return err
 }
 
