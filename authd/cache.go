@@ -9,13 +9,15 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gatepost/gatepost/internal/secret"
+	"github.com/gatepost/gatepost/internal/netaddr"
 )
 
 // cacheKey is a keyed hash over everything that a verification depends on: the
-// account, its stored hash and the password. A changed password is another key,
-// so nothing has to be dropped when an account changes. The flags of an account
-// are no part of it: they are read anew for every login.
+// account, its stored hash, the password, and the network that it came from. A
+// changed password is another key, so nothing has to be dropped when an account
+// changes. The rules of an account are no part of it: they are read anew for every
+// login. The network is, so that nobody but who proved to know the password gets
+// past the guard's count of guesses under way.
 type cacheKey [sha256.Size]byte
 
 // cache remembers right passwords, as keyed hashes whose key lives as long as
@@ -25,15 +27,18 @@ type cache struct {
 	macs sync.Pool // of *keyer
 
 	mu sync.Mutex
-	// expires and order are guarded by mu. order has the keys as they were
+	// known and order are guarded by mu. order has the keys as they were
 	// added; a key whose time was renewed stands in it twice, and only the
 	// younger entry counts.
-	expires map[cacheKey]time.Time
-	order   []cached
+	known map[cacheKey]cached
+	order []cached
 }
 
+// cached is one right password. app is the id of the app password that it is, 0
+// for the main one.
 type cached struct {
 	key     cacheKey
+	app     int64
 	expires time.Time
 }
 
@@ -41,8 +46,8 @@ func newCache() *cache {
 	secretKey := make([]byte, sha256.Size)
 	_, _ = rand.Read(secretKey) // it never returns an error
 	return &cache{
-		macs:    sync.Pool{New: func() any { return &keyer{mac: hmac.New(sha256.New, secretKey)} }},
-		expires: make(map[cacheKey]time.Time),
+		macs:  sync.Pool{New: func() any { return &keyer{mac: hmac.New(sha256.New, secretKey)} }},
+		known: make(map[cacheKey]cached),
 	}
 }
 
@@ -52,15 +57,19 @@ type keyer struct {
 	buf []byte
 }
 
-// key returns the key of a login.
-func (c *cache) key(user string, stored, password secret.Value) (k cacheKey) {
+// key returns the key of a login whose account is known.
+func (c *cache) key(l *login) (k cacheKey) {
 	m := c.macs.Get().(*keyer)
 	defer c.macs.Put(m)
-	b := binary.BigEndian.AppendUint64(m.buf[:0], uint64(len(user)))
-	b = binary.BigEndian.AppendUint64(b, uint64(len(stored.Reveal())))
-	b = append(b, user...)
-	b = append(b, stored.Reveal()...)
-	b = append(b, password.Reveal()...)
+	stored, network := l.user.Password.Reveal(), netaddr.Network(l.auth.addr)
+	b := binary.BigEndian.AppendUint64(m.buf[:0], uint64(len(l.shown)))
+	b = binary.BigEndian.AppendUint64(b, uint64(len(stored)))
+	addr := network.Addr().As16()
+	b = append(b, addr[:]...)
+	b = append(b, byte(network.Bits()))
+	b = append(b, l.shown...)
+	b = append(b, stored...)
+	b = append(b, l.cred.password.Reveal()...)
 	m.mac.Reset()
 	_, _ = m.mac.Write(b)
 	clear(b)
@@ -69,15 +78,17 @@ func (c *cache) key(user string, stored, password secret.Value) (k cacheKey) {
 	return k
 }
 
-// has reports whether k was verified and is still fresh.
-func (c *cache) has(k cacheKey, now time.Time) bool {
+// has reports whether k was verified and is still fresh, and which app password
+// it is.
+func (c *cache) has(k cacheKey, now time.Time) (app int64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return now.Before(c.expires[k])
+	e := c.known[k]
+	return e.app, now.Before(e.expires)
 }
 
 // put remembers k for life.
-func (c *cache) put(k cacheKey, now time.Time, life time.Duration) {
+func (c *cache) put(k cacheKey, app int64, now time.Time, life time.Duration) {
 	if life <= 0 {
 		return
 	}
@@ -86,21 +97,21 @@ func (c *cache) put(k cacheKey, now time.Time, life time.Duration) {
 	for len(c.order) > 0 && (len(c.order) >= maxCached || !now.Before(c.order[0].expires)) {
 		first := c.order[0]
 		c.order = c.order[1:]
-		if c.expires[first.key].Equal(first.expires) {
-			delete(c.expires, first.key)
+		if c.known[first.key].expires.Equal(first.expires) {
+			delete(c.known, first.key)
 		}
 	}
-	expires := now.Add(life)
-	c.expires[k] = expires
-	c.order = append(c.order, cached{key: k, expires: expires})
+	e := cached{key: k, app: app, expires: now.Add(life)}
+	c.known[k] = e
+	c.order = append(c.order, e)
 }
 
 // flush forgets all and returns how many there were.
 func (c *cache) flush() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := len(c.expires)
-	clear(c.expires)
+	n := len(c.known)
+	clear(c.known)
 	c.order = nil
 	return n
 }

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/config"
+	"github.com/gatepost/gatepost/internal/netaddr"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -19,14 +22,28 @@ type Config struct {
 	// FailureDelay passes before a refusal is sent, as with Dovecot's
 	// auth_failure_delay. It holds nothing else up.
 	FailureDelay unit.Duration `yaml:"failure_delay"`
+	// Mechanisms are offered to the peers, in this order: PLAIN, LOGIN,
+	// SCRAM-SHA-256, SCRAM-SHA-1. A connection keeps what it was told.
+	Mechanisms []string `yaml:"mechanisms"`
 	// CacheTime is how long a right password is known without hashing it again;
 	// 0s switches that off.
 	CacheTime unit.Duration `yaml:"cache_time"`
 	// HashMemory bounds what all password hashes under way take together. Read
 	// at the start.
 	HashMemory unit.Size `yaml:"hash_memory"`
+	// DefaultPassScheme is the scheme of stored passwords that name none, as
+	// Dovecot's default_pass_scheme; empty leaves those to their "$…$".
+	DefaultPassScheme string `yaml:"default_pass_scheme"`
+	// Rehash is the scheme that the stored password is changed to at the next
+	// right login, in a table of ours; empty leaves them.
+	Rehash string `yaml:"rehash"`
+	// AppPasswordsOnly keeps the main password out of mail clients.
+	AppPasswordsOnly bool `yaml:"app_passwords_only"`
 	// MailLocation is Dovecot's mail_location, told with every userdb answer.
 	MailLocation string `yaml:"mail_location"`
+	// UserdbFields are told with every userdb answer: names of Dovecot's
+	// settings and their values.
+	UserdbFields map[string]string `yaml:"userdb_fields"`
 	// MasterUIDs may ask PASS, LIST and CACHE-FLUSH, beside root.
 	MasterUIDs []int `yaml:"master_uids"`
 	// Grace is how long requests in hand may take when the daemon ends.
@@ -37,6 +54,9 @@ type Config struct {
 	MailRoot string `yaml:"-"`
 	MailUID  int    `yaml:"-"`
 	MailGID  int    `yaml:"-"`
+	// TrustedProxies are those of the guard: who may name another address as
+	// its client's. Behind anybody else, the client is the proxy itself.
+	TrustedProxies []netaddr.Prefix `yaml:"-"`
 	// HeldSubmits lets an account log in to send whose sending is held, because
 	// the policy server sees to its mail.
 	HeldSubmits bool `yaml:"-"`
@@ -47,6 +67,7 @@ func Default() Config {
 	return Config{
 		MaxConnections: 1000,
 		FailureDelay:   unit.Duration(2 * time.Second),
+		Mechanisms:     []string{mechPlain, mechLogin},
 		CacheTime:      unit.Duration(5 * time.Minute),
 		HashMemory:     128 << 20,
 		MailLocation:   "maildir:~/Maildir",
@@ -82,21 +103,15 @@ const (
 
 // Validate returns all faults of c.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{c.validateLogins(), c.validateSchemes()}
 	if c.MaxConnections < 1 || c.MaxConnections > 100_000 {
 		errs = append(errs, config.Invalid("max_connections", "%d is not between 1 and 100000", c.MaxConnections))
 	}
-	if d := c.FailureDelay.Std(); d < 0 || d > maxDelay {
-		errs = append(errs, config.Invalid("failure_delay", "%v is more than %v: Postfix waits 10s for the whole answer", c.FailureDelay, unit.Duration(maxDelay)))
-	}
-	if d := c.CacheTime.Std(); d < 0 || d > maxCacheTime {
-		errs = append(errs, config.Invalid("cache_time", "%v is more than %v", c.CacheTime, unit.Duration(maxCacheTime)))
-	}
-	if c.HashMemory < 8<<20 || c.HashMemory > 16<<30 {
-		errs = append(errs, config.Invalid("hash_memory", "%v is not between 8MB and 16GB", c.HashMemory))
-	}
-	if c.MailLocation == "" || strings.ContainsFunc(c.MailLocation, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if c.MailLocation == "" || strings.ContainsFunc(c.MailLocation, isControl) {
 		errs = append(errs, config.Invalid("mail_location", "it is empty or holds a control character"))
+	}
+	if err := validFields(c.UserdbFields); err != nil {
+		errs = append(errs, config.Invalid("userdb_fields", "%v", err))
 	}
 	for i, uid := range c.MasterUIDs {
 		if uid < 0 {
@@ -115,7 +130,77 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// validateLogins returns the faults of what logins are judged by.
+func (c Config) validateLogins() error {
+	var errs []error
+	if d := c.FailureDelay.Std(); d < 0 || d > maxDelay {
+		errs = append(errs, config.Invalid("failure_delay", "%v is more than %v: Postfix waits 10s for the whole answer", c.FailureDelay, unit.Duration(maxDelay)))
+	}
+	if err := validMechanisms(c.Mechanisms); err != nil {
+		errs = append(errs, config.Invalid("mechanisms", "%v", err))
+	}
+	if d := c.CacheTime.Std(); d < 0 || d > maxCacheTime {
+		errs = append(errs, config.Invalid("cache_time", "%v is more than %v", c.CacheTime, unit.Duration(maxCacheTime)))
+	}
+	if c.HashMemory < 8<<20 || c.HashMemory > 16<<30 {
+		errs = append(errs, config.Invalid("hash_memory", "%v is not between 8MB and 16GB", c.HashMemory))
+	}
+	return errors.Join(errs...)
+}
+
+// validateSchemes returns the faults of default_pass_scheme and rehash.
+func (c Config) validateSchemes() error {
+	var errs []error
+	if _, err := password.ParseScheme(c.DefaultPassScheme); err != nil && c.DefaultPassScheme != "" {
+		errs = append(errs, config.Invalid("default_pass_scheme", "%v", err))
+	}
+	want, err := password.ParseScheme(c.Rehash)
+	switch {
+	case c.Rehash == "":
+	case err != nil:
+		errs = append(errs, config.Invalid("rehash", "%v", err))
+	case !slices.Contains(password.MakeSchemes(), want) || isWeak(want):
+		errs = append(errs, config.Invalid("rehash", "%s is nothing to change good hashes to: use %s", want, password.Default))
+	case c.offersScram() && !slices.Contains(c.Mechanisms, string(want)):
+		errs = append(errs, config.Invalid("rehash", "%s cannot serve the SCRAM in mechanisms: take that out, or rehash to it", want))
+	}
+	return errors.Join(errs...)
+}
+
+func isWeak(s password.Scheme) bool {
+	_, weak := password.Weak(s)
+	return weak
+}
+
+func (c Config) offersScram() bool {
+	return slices.Contains(c.Mechanisms, mechScram256) || slices.Contains(c.Mechanisms, mechScram1)
+}
+
+// scheme reads a setting that is valid; empty is none.
+func (c Config) scheme(name string) password.Scheme {
+	s, _ := password.ParseScheme(name)
+	return s
+}
+
+// validMechanisms: an smtpd that is told of none dies before its banner.
+func validMechanisms(names []string) error {
+	if len(names) == 0 {
+		return errors.New("it is empty: name PLAIN at least")
+	}
+	for i, n := range names {
+		if _, ok := mechanismFlags(n); !ok {
+			return fmt.Errorf("no mechanism %q: there are %s", n, strings.Join(mechanismNames(), ", "))
+		}
+		if slices.Contains(names[:i], n) {
+			return fmt.Errorf("%s stands twice", n)
+		}
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
 // mailbox returns what c says of users' mail.
 func (c *Config) mailbox() mailbox {
-	return mailbox{root: c.MailRoot, uid: c.MailUID, gid: c.MailGID, location: c.MailLocation}
+	return mailbox{root: c.MailRoot, uid: c.MailUID, gid: c.MailGID, location: c.MailLocation, extra: c.UserdbFields}
 }

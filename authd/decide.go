@@ -1,13 +1,10 @@
 package authd
 
 import (
+	"cmp"
 	"fmt"
-	"path"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/gatepost/gatepost/internal/mailaddr"
 )
 
 // Kind says who connects to a listener, and so which protocol it speaks.
@@ -65,9 +62,11 @@ type facts struct {
 	ban    string
 	// match says that the account exists and the password is right.
 	match bool
-	// proxied says that somebody else's account was asked for.
-	proxied        bool
-	held, disabled bool
+	// unfit is why the password was not looked at, though nobody may know: the
+	// rule in the journal of what is a wrong password to the peer.
+	unfit string
+	// account is what the account's own rules say to the right password.
+	account accountRules
 }
 
 // outcome is what the peer hears.
@@ -85,13 +84,6 @@ type outcome struct {
 	delay bool
 }
 
-// What the user is told. It is the same for a right and a wrong password only
-// where the password was not looked at.
-const (
-	textDisabled = "this account is disabled, please ask your postmaster"
-	textHeld     = "this account may not send mail at present, please ask your postmaster"
-)
-
 // decide returns the answer to a login. Equal facts give equal outcomes.
 func decide(f facts) outcome {
 	switch {
@@ -105,20 +97,11 @@ func decide(f facts) outcome {
 	case f.banned:
 		text := fmt.Sprintf("logins from your network are refused until %s UTC (ban %s)", f.until.UTC().Format("15:04"), f.ban)
 		return refuse(f, "ban "+f.ban, text, "")
-	case f.proxied || !f.match:
-		// Unknown and wrong are the same, also in form.
-		return outcome{verdict: verdictFail, rule: "password", delay: true, params: []param{{key: "user", value: f.user}}}.named(f)
-	case f.disabled && (f.kind == Client || f.service == "smtp"):
-		// Postfix would take an OK with nologin for success.
-		return refuse(f, "disabled", textDisabled, "user_disabled")
-	case f.disabled:
-		return outcome{verdict: verdictRefused, rule: "disabled", ok: true, reason: textDisabled, params: []param{
-			{key: "user", value: f.user}, {key: "nologin", flag: true}, {key: "reason", value: textDisabled},
-		}}
-	case f.held && f.sending():
-		return refuse(f, "held", textHeld, "")
+	case f.unfit != "" || !f.match:
+		// Unknown, wrong and unfit are the same, also in form.
+		return outcome{verdict: verdictFail, rule: cmp.Or(f.unfit, "password"), delay: true, params: []param{{key: "user", value: f.user}}}.named(f)
 	}
-	return outcome{verdict: verdictOK, ok: true, params: []param{{key: "user", value: f.user}}}
+	return decideAccount(f)
 }
 
 // sending says that the login is for sending mail: Postfix's, or Dovecot's
@@ -144,40 +127,4 @@ func (o outcome) named(f facts) outcome {
 		o.params = o.params[1:]
 	}
 	return o
-}
-
-// accountName returns the address that a login name means. A name without a domain,
-// or one that is none, belongs to nobody.
-func accountName(name string) (mailaddr.Address, bool) {
-	if len(name) > maxName {
-		return mailaddr.Address{}, false
-	}
-	a, err := mailaddr.Parse(name)
-	if err != nil || a.Domain == "" {
-		return mailaddr.Address{}, false
-	}
-	return a.Folded(), true
-}
-
-// mailbox is where a user's mail lives.
-type mailbox struct {
-	root     string
-	uid, gid int
-	location string
-}
-
-// fields returns the userdb fields of a user. It refuses a name whose directory
-// would not be exactly two levels below the root.
-func (m mailbox) fields(a mailaddr.Address) ([]param, bool) {
-	for _, name := range []string{a.Domain, a.LocalPart} {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return nil, false
-		}
-	}
-	return []param{
-		{key: "uid", value: strconv.Itoa(m.uid)},
-		{key: "gid", value: strconv.Itoa(m.gid)},
-		{key: "home", value: path.Join(m.root, a.Domain, a.LocalPart)},
-		{key: "mail", value: m.location},
-	}, true
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gatepost/gatepost/internal/account"
 )
 
 func TestDecide(t *testing.T) {
@@ -20,20 +22,20 @@ func TestDecide(t *testing.T) {
 		{"right for IMAP", facts{kind: Login, service: "imap", user: "a@b.example", match: true}, "ok", "OK\t1\tuser=a@b.example", false},
 		{"wrong or unknown", facts{kind: Client, service: "smtp", user: "a@b.example"}, "fail", "FAIL\t1\tuser=a@b.example", true},
 		{"no address", facts{kind: Client, service: "smtp"}, "fail", "FAIL\t1", true},
-		{"wrong, and disabled", facts{kind: Login, service: "imap", user: "a@b.example", disabled: true, held: true}, "fail", "FAIL\t1\tuser=a@b.example", true},
-		{"somebody else's account", facts{kind: Login, service: "imap", user: "a@b.example", match: true, proxied: true}, "fail", "FAIL\t1\tuser=a@b.example", true},
+		{"wrong, and disabled", facts{kind: Login, service: "imap", user: "a@b.example", account: accountRules{disabled: true, held: true}}, "fail", "FAIL\t1\tuser=a@b.example", true},
+		{"somebody else's account", facts{kind: Login, service: "imap", user: "a@b.example", match: true, unfit: "proxied"}, "fail", "FAIL\t1\tuser=a@b.example", true},
 		{"fault, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", fault: true, match: true}, "temp", "", false},
 		{"fault, Dovecot", facts{kind: Login, service: "imap", user: "a@b.example", fault: true}, "temp", "FAIL\t1\tuser=a@b.example\ttemp\tcode=temp_fail", false},
 		{"fault, no name", facts{kind: Login, service: "imap", fault: true}, "temp", "FAIL\t1\ttemp\tcode=temp_fail", false},
 		{"banned", facts{kind: Client, service: "smtp", user: "a@b.example", banned: true, until: until, ban: "abc"}, "refused", "FAIL\t1\tuser=a@b.example" + ban, true},
 		{"banned, right password", facts{kind: Login, service: "imap", user: "a@b.example", banned: true, until: until, ban: "abc", match: true}, "refused", "FAIL\t1\tuser=a@b.example" + ban, true},
-		{"disabled, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", match: true, disabled: true}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
-		{"disabled, another service name", facts{kind: Client, service: "submission", user: "a@b.example", match: true, disabled: true}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
-		{"disabled, smtp on the login socket", facts{kind: Login, service: "smtp", user: "a@b.example", match: true, disabled: true}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
-		{"disabled, Dovecot", facts{kind: Login, service: "imap", user: "a@b.example", match: true, disabled: true}, "refused", "OK\t1\tuser=a@b.example\tnologin\treason=" + textDisabled, false},
-		{"held, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", match: true, held: true}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
-		{"held, Dovecot's submission", facts{kind: Login, service: "submission", user: "a@b.example", match: true, held: true}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
-		{"held, reading", facts{kind: Login, service: "imap", user: "a@b.example", match: true, held: true}, "ok", "OK\t1\tuser=a@b.example", false},
+		{"disabled, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", match: true, account: accountRules{disabled: true}}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
+		{"disabled, another service name", facts{kind: Client, service: "submission", user: "a@b.example", match: true, account: accountRules{disabled: true}}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
+		{"disabled, smtp on the login socket", facts{kind: Login, service: "smtp", user: "a@b.example", match: true, account: accountRules{disabled: true}}, "refused", "FAIL\t1\tuser=a@b.example\tcode=user_disabled\tuser_disabled\treason=" + textDisabled, true},
+		{"disabled, Dovecot", facts{kind: Login, service: "imap", user: "a@b.example", match: true, account: accountRules{disabled: true}}, "refused", "OK\t1\tuser=a@b.example\tnologin\treason=" + textDisabled, false},
+		{"held, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", match: true, account: accountRules{held: true}}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
+		{"held, Dovecot's submission", facts{kind: Login, service: "submission", user: "a@b.example", match: true, account: accountRules{held: true}}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
+		{"held, reading", facts{kind: Login, service: "imap", user: "a@b.example", match: true, account: accountRules{held: true}}, "ok", "OK\t1\tuser=a@b.example", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := decide(tc.f)
@@ -86,7 +88,7 @@ func TestMailboxFields(t *testing.T) {
 		if !ok {
 			t.Fatalf("accountName(%q)", in)
 		}
-		params, ok := m.fields(a)
+		params, ok := m.fields(account.User{Addr: a})
 		if ok != (home != "") {
 			t.Errorf("fields(%q) = %v, %v, want %q", in, params, ok, home)
 		}

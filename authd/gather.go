@@ -9,26 +9,48 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/guard"
-	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/password"
 )
 
-// login is one attempt with complete credentials.
+// login is one attempt. Its credentials are complete, or come from a SCRAM
+// exchange that is.
 type login struct {
 	kind  Kind
 	auth  authRequest
 	cfg   *Config
 	cred  credentials
 	start time.Time
+	// scram is the exchange, nil for PLAIN and LOGIN.
+	scram *exchange
 
-	// What gather finds on its way.
+	who
+	key cacheKey
+	// remembered says that the password is known to be right.
+	remembered bool
+	guarded
+}
+
+// guarded is what the guard has to do with a login.
+type guarded struct {
+	// tarpit is what it adds to the time of the answer.
+	tarpit time.Duration
+	// admitted says that it waits for a report.
+	admitted bool
+	// mark is Decision.Mark, nobody that it was told of NoAccount.
+	mark   string
+	nobody bool
+}
+
+// who is whom a login names, as gather finds it.
+type who struct {
 	name  mailaddr.Address
 	shown string // name as text, for the guard, the journal and the log
 	valid bool   // name is an address
 	known bool   // user is its account
 	user  account.User
-	key   cacheKey
+	// app is the app password that is right; its ID is 0 for the main one.
+	app account.AppPassword
 }
 
 // deadline is when the hashing has to be done: the delay of a failure comes
@@ -37,13 +59,31 @@ func (l *login) deadline() time.Time {
 	return l.start.Add(answerTime - l.cfg.FailureDelay.Std())
 }
 
-// guarded says whether the guard counts this client. Dovecot sends no-penalty
+// pause is how long the answer waits from now on. With all that it waited
+// before, it is no more than answerTime. The tarpit delays a right password
+// too: else the time would tell.
+func (l *login) pause(o outcome) time.Duration {
+	d := l.tarpit
+	if o.delay {
+		d += l.cfg.FailureDelay.Std()
+	}
+	if d == 0 || !l.counts() || o.verdict == verdictTemp {
+		return 0
+	}
+	return max(0, min(d, answerTime-time.Since(l.start)))
+}
+
+// counts says whether the guard counts this client. Dovecot sends no-penalty
 // for networks that its operator trusts; Postfix never does.
-func (l *login) guarded() bool { return l.kind != Login || !l.auth.noPenalty }
+func (l *login) counts() bool { return l.kind != Login || !l.auth.noPenalty }
 
 // newFacts returns what is known from the request alone.
 func (l *login) newFacts() facts {
-	return facts{kind: l.kind, service: l.auth.service, user: l.shown, proxied: l.proxied()}
+	f := facts{kind: l.kind, service: l.auth.service, user: l.shown}
+	if l.proxied() {
+		f.unfit = "proxied"
+	}
+	return f
 }
 
 // proxied says that the login asks for another account than its own.
@@ -60,156 +100,244 @@ func (l *login) proxied() bool {
 // requests wait behind it.
 func (s *Server) quick(ctx context.Context, l *login) (f facts, done bool) {
 	defer s.rescue(ctx, func() { f.fault, done = true, true })
+	done = s.begin(ctx, l, &f)
+	if done || !l.known || f.unfit != "" {
+		return f, done
+	}
+	l.key = s.cache.key(l)
+	app, ok := s.cache.has(l.key, l.start)
+	if !ok || app == 0 && l.appOnly() {
+		return f, false
+	}
+	l.remembered = true
+	if app == 0 {
+		f.match = true
+		return f, true
+	}
+	err := s.findApp(ctx, l, app)
+	if f.fault = err != nil; f.fault {
+		s.fault(ctx, l, err)
+	}
+	f.match = l.app.ID != 0
+	return f, f.match || f.fault
+}
+
+// begin finds out who logs in. done says that no password is needed for the
+// answer.
+func (s *Server) begin(ctx context.Context, l *login, f *facts) (done bool) {
 	if l.name, l.valid = accountName(l.cred.authcid); l.valid {
 		// Whatever is no address may be a password in the wrong field: it is
 		// shown nowhere.
 		l.shown = l.name.String()
 	}
-	f = l.newFacts()
-	if s.banned(ctx, l, &f) {
-		return f, true
+	*f = l.newFacts()
+	if s.banned(ctx, l, f) {
+		return true
 	}
-	if !l.valid || f.proxied {
-		return f, false
+	if !l.valid || f.unfit != "" {
+		return false
 	}
 	user, err := s.accounts.User(ctx, l.name)
 	switch {
 	case errors.Is(err, account.ErrNotFound):
-		return f, false
+		return false
 	case err != nil:
 		s.fault(ctx, l, err)
 		f.fault = true
-		return f, true
+		return true
 	}
 	l.user, l.known = user, true
-	l.key = s.cache.key(f.user, user.Password, l.cred.password)
-	f.held, f.disabled = s.refusesHeld(user), user.Disabled
-	f.match = s.cache.has(l.key, time.Now())
-	return f, f.match
+	s.apply(l, f, l.start)
+	return false
 }
 
-// slow answers the others: it hashes, for an account that does not exist too.
+// apply puts the rules of l's account into f.
+func (s *Server) apply(l *login, f *facts, now time.Time) {
+	f.account = rulesOf(l.user, l.auth.service, s.cfg.Load().HeldSubmits, now)
+	if !l.user.AllowsAddr(l.auth.addr) {
+		f.unfit = "allow_nets"
+	}
+}
+
+// appOnly says that the main password is no way in for this login.
+func (l *login) appOnly() bool { return l.cfg.AppPasswordsOnly && mailClient(l.auth.service) }
+
+// findApp looks for the app password that was right before, which may have been
+// revoked since.
+func (s *Server) findApp(ctx context.Context, l *login, id int64) error {
+	l.app = account.AppPassword{}
+	apps, err := s.accounts.AppPasswords(ctx, l.name)
+	for _, p := range apps {
+		if p.ID == id && appFits(p, l.auth.service, time.Now()) {
+			l.app = p
+		}
+	}
+	return err
+}
+
+// slow answers the others, once the guard lets it: it hashes, for an account
+// that does not exist too.
 func (s *Server) slow(ctx context.Context, l *login, known facts) (f facts) {
 	f = known
 	defer s.rescue(ctx, func() { f.fault = true })
 	ctx, cancel := context.WithDeadline(ctx, l.deadline())
 	defer cancel()
-	pw := l.cred.password.Reveal()
-	if !l.known || l.user.Password.IsEmpty() || f.proxied {
-		if err := s.passwords.Dummy(ctx, pw); err != nil {
-			s.fault(ctx, l, err)
-			f.fault = true
-		}
-		return f
+	err := s.admit(ctx, l, &f)
+	if err == nil && !f.banned {
+		f.match, err = s.check(ctx, l, &f)
 	}
-	ok, err := s.passwords.Verify(ctx, l.user.Password, pw)
 	if err != nil {
 		s.fault(ctx, l, err)
-		f.fault = true
-		return f
+		f.match, f.fault = false, true
 	}
-	if f.match = ok; ok {
-		s.cache.put(l.key, time.Now(), l.cfg.CacheTime.Std())
-		// Guesses that ran at the same time may have closed the network, and
-		// an administrator may have changed the account.
+	if f.match {
+		if l.scram == nil {
+			s.cache.put(l.key, l.app.ID, time.Now(), l.cfg.CacheTime.Std())
+		}
+		// An administrator may have changed the account meanwhile. Whether
+		// guesses that ran at the same time closed the network, the report
+		// tells.
 		s.again(ctx, l, &f)
 	}
 	return f
 }
 
-// again looks at what may have changed while a right password was hashed.
-func (s *Server) again(ctx context.Context, l *login, f *facts) {
-	if s.banned(ctx, l, f) {
-		return
+// check looks at the password, or at the proof of it.
+func (s *Server) check(ctx context.Context, l *login, f *facts) (bool, error) {
+	if l.scram != nil {
+		return l.scram.check(), nil
 	}
+	pw := l.cred.password.Reveal()
+	if !l.known || f.unfit != "" {
+		return false, s.dummy(ctx, l, pw)
+	}
+	if ok, err := s.checkApps(ctx, l); ok || err != nil {
+		return ok, err
+	}
+	if l.appOnly() || l.user.Password.IsEmpty() {
+		if l.appOnly() {
+			f.unfit = ruleAppOnly
+		}
+		return false, s.dummy(ctx, l, pw)
+	}
+	return s.passwords.Verify(ctx, l.user.Password, pw)
+}
+
+// dummy does the work of a main password for whom there is none to look at.
+// Where no main password counts, nobody's is hashed.
+func (s *Server) dummy(ctx context.Context, l *login, pw []byte) error {
+	if l.appOnly() {
+		return nil
+	}
+	return s.passwords.Dummy(ctx, pw)
+}
+
+// checkApps looks at the app passwords that are good for l's service. They are
+// long and random, so that one look costs next to nothing.
+func (s *Server) checkApps(ctx context.Context, l *login) (bool, error) {
+	apps, err := s.accounts.AppPasswords(ctx, l.name)
+	if err != nil {
+		return false, err
+	}
+	now := time.Now()
+	for _, p := range apps {
+		if appFits(p, l.auth.service, now) && password.MatchesApp(p.Hash, l.cred.password.Reveal()) {
+			l.app = p
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// again looks at what may have changed while a right password was hashed, or
+// since.
+func (s *Server) again(ctx context.Context, l *login, f *facts) {
 	user, err := s.accounts.User(ctx, l.name)
 	switch {
 	case errors.Is(err, account.ErrNotFound):
 		f.match = false
-	case err != nil:
+		return
+	case err == nil && l.app.ID != 0:
+		id := l.app.ID
+		err = s.findApp(ctx, l, id)
+		f.match = l.app.ID == id
+	case err == nil && !user.Password.Equal(l.user.Password):
+		f.match, err = s.checkNew(ctx, l, user)
+	}
+	if err != nil {
 		s.fault(ctx, l, err)
 		f.fault = true
-	default:
-		f.match = user.ID == l.user.ID && user.Password.Equal(l.user.Password)
-		f.held, f.disabled = s.refusesHeld(user), user.Disabled
+		return
 	}
+	f.match = f.match && user.ID == l.user.ID
+	l.user = user
+	s.apply(l, f, time.Now())
 }
 
-// refusesHeld reports whether the account may not log in to send. Where it may,
-// the policy server holds its mail.
-func (s *Server) refusesHeld(u account.User) bool { return u.Held && !s.cfg.Load().HeldSubmits }
+// checkNew looks at a password that was changed meanwhile, or only hashed anew.
+func (s *Server) checkNew(ctx context.Context, l *login, user account.User) (bool, error) {
+	if l.scram != nil {
+		return false, errChanged
+	}
+	return s.passwords.Verify(ctx, user.Password, l.cred.password.Reveal())
+}
 
-// attempt is what the guard is told of l.
+// errChanged is no fault of the client's, nor one of ours: it tries again.
+var errChanged = errors.New("the password was changed while SCRAM was under way")
+
+// attempt is what the guard is told of l, once it is clear that its password is
+// looked at.
 func (l *login) attempt() guard.Attempt {
-	return guard.Attempt{Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech, Password: l.cred.password}
+	a := l.visit()
+	if !l.remembered {
+		a.Password = l.cred.password
+	}
+	if l.scram != nil && l.known && !l.scram.real {
+		// No password could be right, so each try is the same one.
+		a.PasswordHash = "none"
+	}
+	return a
+}
+
+// visit is what the guard is told of l before: a network is closed whatever the
+// password, and who was right here lately has nothing else to fear.
+func (l *login) visit() guard.Attempt {
+	return guard.Attempt{Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech}
 }
 
 // banned asks the guard.
 func (s *Server) banned(ctx context.Context, l *login, f *facts) bool {
-	if !l.guarded() {
+	if !l.counts() {
 		return false
 	}
-	d := s.guard.Check(ctx, l.attempt())
-	f.refusedBy(d)
+	l.heed(f, s.guard.Check(ctx, l.visit()))
 	return f.banned
 }
 
-// refusedBy takes the guard's decision over.
-func (f *facts) refusedBy(d guard.Decision) {
+// admit asks the guard whether the password may be looked at, and waits for it.
+// When that takes too long the error is password.ErrBusy.
+func (s *Server) admit(ctx context.Context, l *login, f *facts) error {
+	if !l.counts() {
+		return nil
+	}
+	d := s.guard.Admit(ctx, l.attempt())
+	l.heed(f, d)
+	l.admitted = !d.Refuse
+	if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
+		return password.ErrBusy
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// heed takes a decision of the guard over, and reports whether it refuses.
+func (l *login) heed(f *facts, d guard.Decision) bool {
+	l.tarpit = max(l.tarpit, d.Delay)
 	if d.Refuse {
 		f.banned, f.until, f.ban = true, d.Ban.Until, d.Ban.ID
 	}
-}
-
-// settle decides, tells the guard, and writes the journal, the log and the
-// metrics. The guard knows of a failure before the answer can be sent.
-func (s *Server) settle(ctx context.Context, l *login, f facts) outcome {
-	o := decide(f)
-	switch {
-	case !l.guarded():
-	case o.verdict == verdictFail:
-		how := guard.Wrong
-		if !l.known {
-			how = guard.NoAccount
-		}
-		f.refusedBy(s.guard.Report(ctx, l.attempt(), how))
-		if f.banned {
-			// The guess that crosses the line is told so. It stays a failure.
-			o = decide(f)
-			o.verdict = verdictFail
-		}
-	case o.verdict == verdictOK:
-		s.guard.Report(ctx, l.attempt(), guard.Right)
-		if s.loggedIn != nil {
-			s.loggedIn(l.user.Addr.String(), l.auth.addr)
-		}
-	}
-	s.tell(ctx, l, o)
-	return o
-}
-
-func (s *Server) tell(ctx context.Context, l *login, o outcome) {
-	took := time.Since(l.start)
-	s.meter.Request("authd", o.verdict, took)
-	s.journal.Record(journal.Record{
-		Time: l.start, Daemon: "authd", Event: "login", Session: l.auth.session, Service: l.auth.service,
-		ClientAddr: l.auth.addr, ClientPort: l.auth.port, User: l.shown, Mech: l.auth.mech,
-		Verdict: o.verdict, Rule: o.rule, Reply: o.reason, Took: took,
-	})
-	attrs := make([]slog.Attr, 0, 8)
-	if l.auth.session != "" {
-		attrs = append(attrs, slog.String("session", l.auth.session))
-	}
-	if l.auth.addr.IsValid() {
-		attrs = append(attrs, slog.String("client_addr", l.auth.addr.String()))
-	}
-	attrs = append(attrs, slog.String("service", l.auth.service), slog.String("user", l.shown),
-		slog.String("mech", l.auth.mech), slog.String("verdict", o.verdict))
-	if o.rule != "" {
-		attrs = append(attrs, slog.String("rule", o.rule))
-	}
-	attrs = append(attrs, slog.Duration("took", took))
-	s.log.LogAttrs(ctx, slog.LevelInfo, "login decided", attrs...)
+	return d.Refuse
 }
 
 // fault logs why a login could not be answered.

@@ -223,27 +223,26 @@ func TestBan(t *testing.T) {
 	})
 }
 
-// TestParallelGuesses: the right password among guesses that are hashed at the
-// same time is refused when one of them closes the network first.
+// TestParallelGuesses: the right password behind five others that are looked at
+// at the same time is not looked at: it waits, and is refused.
 func TestParallelGuesses(t *testing.T) {
 	run(t, nil, func(t *testing.T, h *harness) {
 		p := h.hello(Login, "2", "1")
 		h.hasher.gate = make(chan struct{})
-		p.send(imap("1", alice, "wonderland"))
-		synctest.Wait()
-		gate := h.hasher.gate
-		h.hasher.mu.Lock()
-		h.hasher.gate = nil
-		h.hasher.mu.Unlock()
 		for i := range 5 {
-			p.send(imap(fmt.Sprint(i+2), alice, fmt.Sprint("guess", i)))
+			p.send(imap(fmt.Sprint(i+1), alice, fmt.Sprint("guess", i)))
 			synctest.Wait()
 		}
-		close(gate)
+		p.send(imap("6", alice, "wonderland"))
+		p.silent()
+		close(h.hasher.gate)
 		for range 6 {
 			if got := p.recv(); strings.HasPrefix(got, "OK") {
 				t.Errorf("the server says %q", got)
 			}
+		}
+		if v, d := h.hasher.counts(); v != 5 || d != 0 {
+			t.Errorf("%d passwords were looked at", v+d)
 		}
 	})
 }
@@ -319,4 +318,53 @@ func TestJournalRecord(t *testing.T) {
 			t.Errorf("Record(%+v)", r)
 		}
 	})
+}
+
+// TestRepeatedLogins: of a hundred a second ten are told, and the others as a
+// number, when their time is over or the daemon ends. A failure among them is
+// told as any other.
+func TestRepeatedLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, nil)
+		h.watch.lenient()
+		p, id := h.hello(Login, "2", "1"), 0
+		login := func(n int, password, want string) {
+			t.Helper()
+			for range n {
+				id++
+				p.send(imap(fmt.Sprint(id), alice, password))
+				p.want(fmt.Sprintf(want, id))
+			}
+		}
+		const ok, fail = "OK\t%d\tuser=" + alice, "FAIL\t%d\tuser=" + alice
+		login(100, "wonderland", ok)
+		if n := len(h.journal.logins()); n != 1+repeatTold {
+			t.Errorf("%d records, want the first, which was hashed, and %d", n, repeatTold)
+		}
+		if n := h.meter.verdicts[verdictOK]; n != 100 {
+			t.Errorf("metrics count %d", n)
+		}
+		login(1, "wrong", fail)
+		time.Sleep(repeatTime)
+		login(1, "wonderland", ok)
+		all := h.journal.logins()
+		if n := len(all); n != 14 || all[11].Verdict != verdictFail || all[12].Rule != "repeated" || all[12].Facts[0].Value != "89" || all[13].Rule != "" {
+			t.Errorf("%d records: %+v", n, all[11:])
+		}
+		login(50, "wonderland", ok)
+		h.stop()
+		all = h.journal.logins()
+		if last := all[len(all)-1]; last.Rule != "repeated" || last.Facts[0].Value != "41" || last.User != alice {
+			t.Errorf("the last record is %+v", last)
+		}
+		if n := strings.Count(h.log.String(), "login repeated"); n != 2 {
+			t.Errorf("the log tells of repeats %d times", n)
+		}
+	})
+	r := newRepeats()
+	for i := range maxRepeats + 5 {
+		if tell, over := r.add(repeatKey{user: fmt.Sprint(i)}, time.Unix(1, 0)); !tell || len(over) > 0 || len(r.order) > maxRepeats || len(r.open) != len(r.order) {
+			t.Fatalf("add(%d) = %v, %v; %d are open", i, tell, over, len(r.order))
+		}
+	}
 }

@@ -2,7 +2,6 @@ package authd
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -12,215 +11,22 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/guard"
-	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/listen"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/secret"
 	"github.com/gatepost/gatepost/internal/state"
 )
-
-// fakeAccounts is an account store in memory, which can be away, slow or broken.
-type fakeAccounts struct {
-	mu    sync.Mutex
-	users map[mailaddr.Address]account.User
-	err   error
-	panic bool
-}
-
-func (a *fakeAccounts) User(_ context.Context, addr mailaddr.Address) (account.User, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.panic {
-		panic("the account store fell over")
-	}
-	u, ok := a.users[addr]
-	if a.err == nil && !ok {
-		return account.User{}, account.ErrNotFound
-	}
-	return u, a.err
-}
-
-func (a *fakeAccounts) Users(context.Context, string) ([]account.User, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var all []account.User
-	for _, u := range a.users {
-		all = append(all, u)
-	}
-	return all, a.err
-}
-
-// set adds or changes a user.
-func (a *fakeAccounts) set(name, password string, edit func(*account.User)) {
-	addr, ok := accountName(name)
-	if !ok {
-		panic(name)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	u := account.User{ID: int64(len(a.users) + 1), Addr: addr, Password: secret.String("{PLAIN}" + password)}
-	if old, ok := a.users[addr]; ok {
-		u.ID = old.ID
-	}
-	if edit != nil {
-		edit(&u)
-	}
-	a.users[addr] = u
-}
-
-func (a *fakeAccounts) fail(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.err = err
-}
-
-// fakeHasher compares {PLAIN} and counts the work. gate, when set, holds each
-// verification up until it is closed.
-type fakeHasher struct {
-	mu              sync.Mutex
-	verified, dummy int
-	gate            chan struct{}
-	err             error
-	panic           bool
-}
-
-func (h *fakeHasher) work(ctx context.Context, n *int) error {
-	h.mu.Lock()
-	*n++
-	gate, err, broken := h.gate, h.err, h.panic
-	h.mu.Unlock()
-	if broken {
-		panic("the hasher fell over")
-	}
-	if gate != nil {
-		select {
-		case <-gate:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
-}
-
-func (h *fakeHasher) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error) {
-	err := h.work(ctx, &h.verified)
-	return err == nil && string(hash.Reveal()) == "{PLAIN}"+string(pw), err
-}
-
-func (h *fakeHasher) Dummy(ctx context.Context, _ []byte) error { return h.work(ctx, &h.dummy) }
-func (h *fakeHasher) Saw(secret.Value)                          {}
-
-func (h *fakeHasher) counts() (verified, dummy int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.verified, h.dummy
-}
-
-// fakeState is the table of bans.
-type fakeState struct {
-	mu   sync.Mutex
-	rows map[string]state.Entry
-}
-
-func (s *fakeState) Put(_ context.Context, _ state.Table, e state.Entry, _ bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.rows[e.Key] = e
-	return nil
-}
-func (s *fakeState) Delete(context.Context, state.Table, string) error { return nil }
-func (s *fakeState) List(context.Context, state.Table, string) ([]state.Entry, error) {
-	return nil, nil
-}
-
-type fakeJournal struct {
-	mu  sync.Mutex
-	all []journal.Record
-}
-
-func (j *fakeJournal) Record(r journal.Record) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.all = append(j.all, r)
-}
-
-// logins returns authd's records.
-func (j *fakeJournal) logins() (all []journal.Record) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, r := range j.all {
-		if r.Daemon == "authd" {
-			all = append(all, r)
-		}
-	}
-	return all
-}
-
-type fakeMeter struct {
-	mu       sync.Mutex
-	verdicts map[string]int
-	sessions int
-}
-
-func (m *fakeMeter) Request(_, verdict string, _ time.Duration) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.verdicts[verdict]++
-}
-
-func (m *fakeMeter) Sessions(_ string, delta int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.sessions += delta
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// pipes is a listener over net.Pipe.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // harness is a Server with its surroundings, alice and three special accounts.
 type harness struct {
 	t        testing.TB
 	srv      *Server
 	guard    *guard.Guard
+	watch    *fakeWatch
 	accounts *fakeAccounts
 	hasher   *fakeHasher
 	journal  *fakeJournal
@@ -237,7 +43,7 @@ type harness struct {
 func start(t testing.TB, edit func(*Config)) *harness {
 	t.Helper()
 	h := &harness{
-		t: t, accounts: &fakeAccounts{users: map[mailaddr.Address]account.User{}}, hasher: &fakeHasher{},
+		t: t, accounts: &fakeAccounts{users: map[mailaddr.Address]account.User{}}, hasher: &fakeHasher{Pool: password.NewPool(password.DefaultMemory)},
 		journal: &fakeJournal{}, meter: &fakeMeter{verdicts: map[string]int{}}, log: &syncBuffer{},
 		cred: listen.Cred{UID: 0, PID: 19557}, lns: map[Kind]*pipes{},
 	}
@@ -255,8 +61,9 @@ func start(t testing.TB, edit func(*Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.watch = &fakeWatch{watch: h.guard}
 	h.srv, err = New(cfg, Deps{
-		Accounts: h.accounts, Guard: h.guard, Journal: h.journal, Meter: h.meter, Passwords: h.hasher,
+		Accounts: h.accounts, Guard: h.watch, Journal: h.journal, Meter: h.meter, Passwords: h.hasher,
 		PeerCred: func(net.Conn) (listen.Cred, error) { return h.cred, h.credErr },
 	}, log)
 	if err != nil {
@@ -426,3 +233,8 @@ func mustName(s string) mailaddr.Address {
 	}
 	return a
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// pass is a guard that has nothing against anybody.
+func pass(guard.Attempt) guard.Decision { return guard.Decision{} }

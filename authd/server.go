@@ -26,15 +26,30 @@ import (
 type accounts interface {
 	User(ctx context.Context, addr mailaddr.Address) (account.User, error)
 	Users(ctx context.Context, mask string) ([]account.User, error)
+	AppPasswords(ctx context.Context, user mailaddr.Address) ([]account.AppPassword, error)
 }
 
-// hasher verifies passwords with bounded work.
+// hasher verifies passwords with bounded work: see password.Pool, which is one.
 type hasher interface {
 	Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error)
 	// Dummy takes the time of Verify.
 	Dummy(ctx context.Context, pw []byte) error
 	// Saw tells what hashes are usual here.
 	Saw(hash secret.Value)
+	scramKeeper
+	improver
+}
+
+// scramKeeper has the keys of SCRAM, also of users that are not there.
+type scramKeeper interface {
+	SCRAM(ctx context.Context, mech password.Scheme, user string, stored secret.Value) (keys password.SCRAMKeys, real bool, err error)
+}
+
+// improver makes better hashes of right passwords.
+type improver interface {
+	Scheme(hash secret.Value) (password.Scheme, error)
+	NeedsRehash(hash secret.Value, want password.Scheme) bool
+	Hash(ctx context.Context, scheme password.Scheme, pw []byte) (secret.Value, error)
 }
 
 // watch is the guard.
@@ -53,12 +68,13 @@ type meter interface {
 
 // Deps are the parts that a Server uses.
 type Deps struct {
+	// Accounts may be an account.AppUses and an account.Rehasher too.
 	Accounts accounts
 	Guard    watch
 	Journal  recorder
 	Meter    meter
 	// Passwords is optional: without it New makes a pool with
-	// Config.HashMemory.
+	// Config.HashMemory and Config.DefaultPassScheme.
 	Passwords hasher
 	// LoggedIn is optional: it is told of each login that was right, and does not
 	// block.
@@ -79,6 +95,8 @@ type Server struct {
 	peerCred  func(net.Conn) (listen.Cred, error)
 	log       *slog.Logger
 	cache     *cache
+	better    *better
+	repeats   *repeats
 	// spid is told on every socket. Dovecot wants login and master to agree.
 	spid uint32
 	cuid atomic.Uint32
@@ -101,11 +119,11 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		accounts: deps.Accounts, passwords: deps.Passwords, guard: deps.Guard, journal: deps.Journal, loggedIn: deps.LoggedIn,
-		meter: deps.Meter, peerCred: deps.PeerCred, log: log, cache: newCache(),
+		meter: deps.Meter, peerCred: deps.PeerCred, log: log, cache: newCache(), better: newBetter(), repeats: newRepeats(),
 		spid: uint32(os.Getpid()), byPID: make(map[uint32]*session),
 	}
 	if s.passwords == nil {
-		s.passwords = password.NewPool(int64(cfg.HashMemory))
+		s.passwords = password.New(password.Options{Memory: int64(cfg.HashMemory), Default: cfg.scheme(cfg.DefaultPassScheme)})
 	}
 	if s.peerCred == nil {
 		s.peerCred = listen.PeerCred
@@ -129,7 +147,8 @@ func (s *Server) Reconfigure(cfg Config) { s.cfg.Store(&cfg) }
 
 // Serve answers the peers of one kind on ln until ctx ends. It then stops
 // accepting, lets logins in hand finish for up to Config.Grace, closes the rest
-// and returns nil. No goroutine of s that it started outlives it.
+// and returns nil. Master goes on until no login waits for its mail process, for up
+// to Config.Grace more. No goroutine of s that it started outlives it.
 func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
 	if kind < Client || kind > Userdb {
 		return fmt.Errorf("authd: no such kind of listener: %v", kind)
@@ -138,12 +157,18 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
 	// hard ends what is in hand, after the grace.
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	closed := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	end := ctx
+	if kind == Master {
+		var wait func()
+		end, wait = s.outlive(ctx)
+		defer wait()
+	}
+	closed := context.AfterFunc(end, func() { _ = ln.Close() })
 	defer closed()
 
 	var sessions sync.WaitGroup
-	err := s.accept(ctx, ln, func(c net.Conn) {
-		sessions.Go(func() { s.serveConn(ctx, hard, c, kind) })
+	err := s.accept(end, ln, func(c net.Conn) {
+		sessions.Go(func() { s.serveConn(end, hard, c, kind) })
 	})
 	_ = ln.Close()
 	if err == nil {
@@ -152,6 +177,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
 		stop()
 	}
 	sessions.Wait()
+	s.tellRepeats(hard, s.repeats.all())
 	return err
 }
 

@@ -13,14 +13,16 @@ import (
 
 // session is one connection of Postfix or of a Dovecot login process.
 type session struct {
-	srv    *Server
-	kind   Kind
-	conn   net.Conn
-	in     *line
-	cookie cookie
-	hello  bool // VERSION came
-	minor  uint32
-	pid    uint32 // CPID, 0 before it came
+	srv  *Server
+	kind Kind
+	conn net.Conn
+	in   *line
+	// offered are the mechanisms that the peer was told.
+	offered []string
+	cookie  cookie
+	hello   bool // VERSION came
+	minor   uint32
+	pid     uint32 // CPID, 0 before it came
 
 	work sync.WaitGroup // goroutines and timers of requests
 
@@ -30,10 +32,13 @@ type session struct {
 	grants map[uint32]granted
 	out    []byte
 	closed bool
+	// writeSet is when the deadline of writes was set.
+	writeSet time.Time
 }
 
 func (s *Server) newSession(c net.Conn, kind Kind, in *line) *session {
-	ss := &session{srv: s, kind: kind, conn: c, in: in, open: make(map[uint32]*request), grants: make(map[uint32]granted)}
+	ss := &session{srv: s, kind: kind, conn: c, in: in, offered: s.cfg.Load().Mechanisms,
+		open: make(map[uint32]*request), grants: make(map[uint32]granted)}
 	_, _ = rand.Read(ss.cookie[:]) // it never returns an error
 	in.limit(maxClientLine)
 	return ss
@@ -49,6 +54,7 @@ func (ss *session) run(hard context.Context) error {
 		if ss.in.interrupted() {
 			stop := context.AfterFunc(hard, ss.end)
 			ss.work.Wait()
+			ss.linger(hard)
 			stop()
 		}
 		ss.end()
@@ -59,7 +65,7 @@ func (ss *session) run(hard context.Context) error {
 		return fmt.Errorf("set deadline: %w", err)
 	}
 	ss.mu.Lock()
-	ss.out = appendHandshake(ss.out, ss.srv.spid, ss.srv.cuid.Add(1), ss.cookie)
+	ss.out = appendHandshake(ss.out, ss.offered, ss.srv.spid, ss.srv.cuid.Add(1), ss.cookie)
 	ss.mu.Unlock()
 	for {
 		if !ss.in.waiting() {
@@ -129,8 +135,12 @@ func (ss *session) flush() error {
 	if ss.closed || len(ss.out) == 0 {
 		return nil
 	}
-	if err := ss.conn.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
-		return fmt.Errorf("set deadline: %w", err)
+	// A deadline that is about right saves most of the calls.
+	if now := time.Now(); now.After(ss.writeSet.Add(writeTime / 10)) {
+		ss.writeSet = now
+		if err := ss.conn.SetWriteDeadline(now.Add(writeTime)); err != nil {
+			return fmt.Errorf("set deadline: %w", err)
+		}
 	}
 	_, err := ss.conn.Write(ss.out)
 	ss.out = ss.out[:0]

@@ -168,7 +168,7 @@ func (s *Server) userReply(ctx context.Context, l masterLine) masterReply {
 	if !ok {
 		return reply
 	}
-	params, ok := s.cfg.Load().mailbox().fields(u.Addr)
+	params, ok := s.cfg.Load().mailbox().fields(u)
 	if !ok {
 		s.log.LogAttrs(ctx, slog.LevelError, "user has no directory", slog.String("user", u.Addr.String()))
 		return temporary(l.id)
@@ -186,8 +186,11 @@ func (ms *masterSession) pass(ctx context.Context, l masterLine) masterReply {
 		return reply
 	}
 	params := []param{{key: "user", value: u.Addr.String()}}
-	if u.Disabled {
-		params = append(params, param{key: "nologin", flag: true}, param{key: "reason", value: textDisabled})
+	// What it says of a login is what a client hears behind a right password.
+	f := facts{kind: Login, service: l.service, user: u.Addr.String(), match: true}
+	f.account = rulesOf(u, l.service, ms.srv.cfg.Load().HeldSubmits, time.Now())
+	if o := decide(f); o.reason != "" {
+		params = append(params, param{key: "nologin", flag: true}, param{key: "reason", value: o.reason})
 	}
 	return masterReply{verb: verbPass, id: l.id, params: params}
 }

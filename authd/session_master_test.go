@@ -241,3 +241,31 @@ func TestMasterProbes(t *testing.T) {
 		}
 	})
 }
+
+// TestTakeOverWhileEnding: who was told OK just before the end gets the mail
+// process that was promised, and also who had just asked. One that nobody comes
+// for holds the end up for 2 s.
+func TestTakeOverWhileEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, nil)
+		p, q := h.hello(Login, "2", "7"), h.hello(Login, "2", "8")
+		for _, id := range []string{"1", "2"} {
+			p.send(imap(id, alice, "wonderland"))
+			p.want("OK\t" + id + "\tuser=" + alice)
+		}
+		begin := time.Now()
+		h.cancel()
+		q.send(imap("1", alice, "wonderland"))
+		q.want("OK\t1\tuser=" + alice)
+		time.Sleep(time.Second)
+		m := h.hello(Master, "1", "")
+		for _, r := range []struct{ pid, cookie string }{{"7", p.cookie}, {"8", q.cookie}} {
+			m.send("REQUEST\t1\t" + r.pid + "\t1\t" + r.cookie + "\tsession_pid=19557")
+			m.want("USER\t1\t" + alice + aliceFields + "\tauth_mech=PLAIN")
+		}
+		h.stop()
+		if took := time.Since(begin); took < handoverTime || took > handoverTime+10*handoverTick {
+			t.Errorf("the end took %v", took)
+		}
+	})
+}

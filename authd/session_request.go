@@ -2,7 +2,9 @@ package authd
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/secret"
@@ -24,29 +26,38 @@ const (
 	stepMessage              // PLAIN's message
 	stepName                 // LOGIN's name
 	stepPassword             // LOGIN's password
+	stepFirst                // SCRAM's client-first-message
+	stepProof                // SCRAM's client-final-message
+	stepDone                 // the empty response to SCRAM's server-final-message
 )
 
-// request is an AUTH without its final reply. Only the session's reader touches
-// it, but for timer.
+// request is an AUTH without its final reply. The session's reader has it. A
+// goroutine that works for it changes timer and step, under session.mu and only
+// while the request is open.
 type request struct {
 	id    uint32
 	auth  authRequest
 	step  step
 	name  string
 	since time.Time
-	timer *time.Timer // guarded by session.mu
+	timer *time.Timer
+	login *login // SCRAM's
 }
 
 // auth begins a request.
 func (ss *session) auth(ctx context.Context, l clientLine) error {
+	if !slices.Contains(ss.offered, l.auth.mech) {
+		return broken("a mechanism that was not offered")
+	}
 	r := &request{id: l.id, auth: l.auth, since: time.Now()}
+	r.auth.addr = clientAddr(r.auth.client, ss.srv.cfg.Load().TrustedProxies)
 	switch l.auth.mech {
 	case mechPlain:
 		r.step = stepMessage
 	case mechLogin:
 		r.step = stepName
 	default:
-		return broken("a mechanism that was not offered")
+		r.step = stepFirst
 	}
 	ok, err := ss.begin(r)
 	if !ok || err != nil {
@@ -142,6 +153,15 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 	}
 	var cred credentials
 	switch r.step {
+	case stepFirst:
+		r.step = stepWork
+		return ss.scramFirst(ctx, r, msg)
+	case stepProof:
+		r.step = stepWork
+		return ss.scramProof(ctx, r, msg)
+	case stepDone:
+		r.step = stepWork
+		return ss.scramDone(ctx, r, msg)
 	case stepMessage:
 		cred, err = parsePlain(msg)
 	case stepName:
@@ -153,8 +173,8 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 		cred.authcid = r.name
 		cred.password, err = parseLoginPassword(msg)
 	}
-	l := &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), cred: cred, start: time.Now()}
-	l.auth.resp = secret.Value{}
+	l := ss.newLogin(r)
+	l.cred = cred
 	r.step = stepWork
 	if err != nil {
 		o := outcome{verdict: verdictFail, rule: "malformed", delay: true}
@@ -164,6 +184,13 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 	return ss.submit(ctx, l, r)
 }
 
+// newLogin returns the login of r, which begins now.
+func (ss *session) newLogin(r *request) *login {
+	l := &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: time.Now()}
+	l.auth.resp = secret.Value{}
+	return l
+}
+
 // submit answers a login: at once where that needs no hashing, else from a
 // goroutine of its own, so that nothing waits behind it.
 func (ss *session) submit(ctx context.Context, l *login, r *request) error {
@@ -171,15 +198,37 @@ func (ss *session) submit(ctx context.Context, l *login, r *request) error {
 	if done {
 		return ss.finish(l, r, ss.srv.settle(ctx, l, f))
 	}
+	ss.hash(ctx, l, r, f)
+	return nil
+}
+
+// hash answers a login whose password, or proof, has to be looked at. Once the
+// answer to a proof is out, the reader may be at work on l again.
+func (ss *session) hash(ctx context.Context, l *login, r *request, f facts) {
 	ss.work.Go(func() {
-		defer ss.srv.rescue(ctx, func() { ss.late(l, r, decide(facts{kind: ss.kind, fault: true})) })
+		defer ss.srv.rescue(ctx, func() {
+			ss.srv.abandon(ctx, l)
+			ss.late(l, r, decide(facts{kind: ss.kind, fault: true}))
+		})
 		f := ss.srv.slow(ctx, l, f)
 		if f.fault && ctx.Err() != nil {
-			return // nobody waits
+			ss.srv.abandon(ctx, l) // nobody waits
+			return
 		}
-		ss.late(l, r, ss.srv.settle(ctx, l, f))
+		o := ss.srv.settle(ctx, l, f)
+		if o.ok {
+			ss.srv.warnWeak(ctx, l)
+		}
+		if l.scram != nil {
+			l.scram.facts = f
+			ss.late(l, r, o)
+			return
+		}
+		ss.late(l, r, o)
+		if o.ok {
+			ss.srv.improve(ctx, l, ss.in.ctxDone)
+		}
 	})
-	return nil
 }
 
 // late sends the final reply of r while the reader is elsewhere. When that does
@@ -197,22 +246,37 @@ func (ss *session) finish(l *login, r *request, o outcome) error {
 	if ss.closed || ss.open[r.id] != r {
 		return nil // cancelled, or void
 	}
-	delay := l.cfg.FailureDelay.Std()
-	if !o.delay || delay == 0 || !l.guarded() {
-		return ss.send(r, o)
+	pause := l.pause(o)
+	if pause == 0 {
+		return ss.conclude(l, r, o)
 	}
 	ss.work.Add(1)
-	r.timer = time.AfterFunc(delay, func() {
+	r.timer = time.AfterFunc(pause, func() {
 		defer ss.work.Done()
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		if !ss.closed && ss.open[r.id] == r {
-			if err := ss.send(r, o); err == nil {
+			if err := ss.conclude(l, r, o); err == nil {
 				_ = ss.flush() // closes where it fails, and the reader ends
 			}
 		}
 	})
 	return nil
+}
+
+// conclude sends the final reply, or what SCRAM's server still has to say before
+// it. It needs mu.
+func (ss *session) conclude(l *login, r *request, o outcome) error {
+	if o.verdict != verdictOK || l.scram == nil || l.scram.final == "" {
+		return ss.send(r, o)
+	}
+	final := l.scram.final
+	l.scram.final = ""
+	if !r.auth.finalResp {
+		return ss.askNow(r, stepDone, final)
+	}
+	o.params = append(slices.Clip(o.params), param{key: "resp", value: base64.StdEncoding.EncodeToString([]byte(final))})
+	return ss.send(r, o)
 }
 
 // send writes the final reply of r and forgets it. A login of Dovecot can be

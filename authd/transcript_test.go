@@ -20,7 +20,13 @@ type event struct {
 // capture reads a transcript of one connection.
 func capture(t *testing.T, name string) (events []event) {
 	t.Helper()
-	for row := range strings.Lines(string(shared.Read(t, "protocols/transcripts/"+name+".txt"))) {
+	return parseCapture(t, name, string(shared.Read(t, "protocols/transcripts/"+name+".txt")))
+}
+
+// parseCapture reads rows of a transcript.
+func parseCapture(t *testing.T, name, rows string) (events []event) {
+	t.Helper()
+	for row := range strings.Lines(rows) {
 		f := strings.SplitN(strings.TrimSuffix(row, "\n"), " ", 4)
 		if len(f) != 4 || f[2] != "C" && f[2] != "S" {
 			continue

@@ -182,6 +182,9 @@ type client struct {
 	// addr is rip=, invalid where the peer does not know it; port is rport=.
 	addr netip.Addr
 	port uint16
+	// realAddr is real_rip=: who is connected, where that is not addr. Dovecot
+	// was told to believe that one.
+	realAddr netip.Addr
 	// session is Dovecot's id of the session, empty where it is absurdly long.
 	session string
 	// noPenalty is no-penalty: a network that Dovecot was told to trust.
@@ -203,7 +206,7 @@ func (c *client) parse(field []byte) error {
 		return nil
 	}
 	switch string(key) {
-	case "service", "protocol", "rip", "rport", "session":
+	case "service", "protocol", "rip", "real_rip", "rport", "session":
 	default:
 		return nil
 	}
@@ -222,6 +225,8 @@ func (c *client) parse(field []byte) error {
 		c.service = string(value)
 	case "rip":
 		c.addr, _ = netaddr.Parse(string(value))
+	case "real_rip":
+		c.realAddr, _ = netaddr.Parse(string(value))
 	case "rport":
 		if n, ok := parseNumber(value); ok && n <= 65535 {
 			c.port = uint16(n)
@@ -251,6 +256,9 @@ func (c client) appendTo(dst []byte) (_ []byte, err error) {
 	}
 	if c.addr.IsValid() {
 		dst = c.addr.AppendTo(append(dst, "\trip="...))
+	}
+	if c.realAddr.IsValid() {
+		dst = c.realAddr.AppendTo(append(dst, "\treal_rip="...))
 	}
 	if c.port != 0 {
 		dst = strconv.AppendUint(append(dst, "\trport="...), uint64(c.port), 10)

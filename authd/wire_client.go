@@ -10,8 +10,9 @@ import (
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
-// clientVersion is what we say on client and login sockets: Dovecot 2.3's. With
-// 1.3 we would have to read channel bindings, with 1.4 to answer CANCEL.
+// clientVersion is what we say on client and login sockets: Dovecot 2.3's. Of
+// 1.3 only channel bindings are left out, of 1.4 the answer to CANCEL; a client
+// of either asks for nothing more than what we say.
 var clientVersion = version{1, 2}
 
 // verb is the first word of a line.
@@ -46,6 +47,9 @@ type authRequest struct {
 	// depends on the client's minor version.
 	hasResp bool
 	resp    secret.Value // base64
+	// finalResp is final-resp-ok: the last message of the mechanism may come with
+	// OK. Postfix never says so.
+	finalResp bool
 }
 
 // parseClient reads a line without its LF.
@@ -80,18 +84,24 @@ func parseClient(line []byte) (l clientLine, err error) {
 		if !ok {
 			return l, broken("CONT without data")
 		}
-		// channel_binding= may follow only for a server of minor 3.
 		l.data = secret.New(data)
+		// Dovecot 2.4 has a channel_binding= here for the -PLUS mechanisms,
+		// which nobody is offered.
+		if more, ok := f.next(); ok && !bytes.HasPrefix(more, []byte("channel_binding=")) {
+			return l, broken("trailing field")
+		}
 	}
 	return l, f.end()
 }
+
+const flagFinalResp = "final-resp-ok"
 
 func parseAuth(f *fields) (a authRequest, err error) {
 	mech, ok := f.next()
 	if !ok || !isToken(mech, 40) {
 		return a, broken("no mechanism")
 	}
-	a.mech = strings.ToUpper(string(mech))
+	a.mech = mechanismName(mech)
 	for {
 		b, ok := f.next()
 		if !ok {
@@ -103,6 +113,10 @@ func parseAuth(f *fields) (a authRequest, err error) {
 			}
 			a.hasResp, a.resp = true, secret.New(resp)
 			break
+		}
+		if string(b) == flagFinalResp {
+			a.finalResp = true
+			continue
 		}
 		if err := a.client.parse(b); err != nil {
 			return a, err
@@ -130,6 +144,9 @@ func (l clientLine) appendTo(dst []byte) (_ []byte, err error) {
 		if dst, err = l.auth.client.appendTo(dst); err != nil {
 			return nil, err
 		}
+		if l.auth.finalResp {
+			dst = append(append(dst, '\t'), flagFinalResp...)
+		}
 		if l.auth.hasResp {
 			dst = append(append(dst, "\tresp="...), l.auth.resp.Reveal()...)
 		}
@@ -148,19 +165,54 @@ func (l clientLine) equal(m clientLine) bool {
 	return l == m
 }
 
-// mechanisms are what we offer: name and flags. Never one with -PLUS or EXTERNAL:
-// Postfix passes no channel binding and no certificate.
-var mechanisms = [...][2]string{{mechPlain, "plaintext"}, {mechLogin, "plaintext"}}
+// mechanism is one that can be offered: its name and Dovecot's flags, by which
+// Postfix's smtpd_sasl_security_options choose.
+type mechanism struct{ name, flags string }
+
+// mechanisms are what can be offered. Never one with -PLUS or EXTERNAL: Postfix
+// passes no channel binding and no certificate.
+var mechanisms = [...]mechanism{
+	{mechPlain, "plaintext"}, {mechLogin, "plaintext"},
+	{mechScram256, "mutual-auth"}, {mechScram1, "mutual-auth"},
+}
+
+// mechanismFlags returns the flags of a mechanism that can be offered.
+func mechanismFlags(name string) (flags string, ok bool) {
+	for _, m := range mechanisms {
+		if m.name == name {
+			return m.flags, true
+		}
+	}
+	return "", false
+}
+
+// mechanismName returns a name in capitals: SASL's are compared so.
+func mechanismName(b []byte) string {
+	for _, m := range mechanisms {
+		if string(b) == m.name {
+			return m.name // without making another string
+		}
+	}
+	return strings.ToUpper(string(b))
+}
+
+func mechanismNames() (all []string) {
+	for _, m := range mechanisms {
+		all = append(all, m.name)
+	}
+	return all
+}
 
 // cookie is known to one login process and to whom it hands a session.
 type cookie [16]byte
 
 // appendHandshake appends all that a client is told on accept. Neither Postfix
 // nor any Dovecot waits for it.
-func appendHandshake(dst []byte, spid, cuid uint32, c cookie) []byte {
+func appendHandshake(dst []byte, offered []string, spid, cuid uint32, c cookie) []byte {
 	dst = clientVersion.appendTo(dst)
-	for _, m := range mechanisms {
-		dst = fmt.Appendf(dst, "MECH\t%s\t%s\n", m[0], m[1])
+	for _, name := range offered {
+		flags, _ := mechanismFlags(name)
+		dst = fmt.Appendf(dst, "MECH\t%s\t%s\n", name, flags)
 	}
 	return fmt.Appendf(dst, "SPID\t%d\nCUID\t%d\nCOOKIE\t%s\nDONE\n", spid, cuid, hex.EncodeToString(c[:]))
 }

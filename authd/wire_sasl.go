@@ -13,6 +13,9 @@ import (
 const (
 	mechPlain = "PLAIN" // RFC 4616
 	mechLogin = "LOGIN" // draft-murchison-sasl-login-00
+
+	mechScram256 = "SCRAM-SHA-256" // RFC 7677
+	mechScram1   = "SCRAM-SHA-1"   // RFC 5802
 )
 
 // The prompts of LOGIN. Some clients match on them.

@@ -29,7 +29,7 @@ func TestParseClient(t *testing.T) {
 		{"Dovecot 2.3", "AUTH\t1\tPLAIN\tservice=imap\tsecured=tls\tsession=K2KMd69gHNp/AAAB\tlip=127.0.0.1\trip=127.0.0.1\tlport=21143\trport=55836\tlocal_name=a\x01tb",
 			clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", client: imap}}},
 		{"Dovecot 2.4", "AUTH\t1\tPLAIN\tprotocol=imap\tfinal-resp-ok\tsecured=tls\tsession=K2KMd69gHNp/AAAB\tssl_ja3_hash=x\trip=127.0.0.1\trport=55836",
-			clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", client: imap}}},
+			clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", finalResp: true, client: imap}}},
 		{"both names of the service", "AUTH\t1\tPLAIN\tprotocol=imap\tservice=imap", clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", client: client{service: "imap"}}}},
 		{"trusted network", "AUTH\t1\tPLAIN\tservice=imap\tno-penalty", clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", client: client{service: "imap", noPenalty: true}}}},
 		{"IPv6", "AUTH\t1\tPLAIN\tservice=imap\trip=2001:DB8::1", clientLine{verb: verbAuth, id: 1, auth: authRequest{mech: "PLAIN", client: client{service: "imap", addr: netip.MustParseAddr("2001:db8::1")}}}},
@@ -138,7 +138,7 @@ func TestReplies(t *testing.T) {
 			t.Errorf("appendTo(%+v) = %q, %v, want %q", tc.reply, got, err, tc.want)
 		}
 	}
-	got := string(appendHandshake(nil, 27346, 2, cookie{0x61, 0xbe}))
+	got := string(appendHandshake(nil, []string{mechPlain, mechLogin}, 27346, 2, cookie{0x61, 0xbe}))
 	want := "VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nSPID\t27346\nCUID\t2\nCOOKIE\t61be0000000000000000000000000000\nDONE\n"
 	if got != want {
 		t.Errorf("appendHandshake() = %q, want %q", got, want)
@@ -177,7 +177,8 @@ func TestSASL(t *testing.T) {
 
 func FuzzClientLine(f *testing.F) {
 	for _, s := range []string{
-		"VERSION\t1\t2", "CPID\t27697", "CANCEL\t1", "CONT\t3\t", "CONT\t3\tYQ==",
+		"VERSION\t1\t2", "CPID\t27697", "CANCEL\t1", "CONT\t3\t", "CONT\t3\tYQ==", "CONT\t3\t#\tchannel_binding=YQ==",
+		"AUTH\t1\tSCRAM-SHA-256\tprotocol=imap\tfinal-resp-ok\trip=203.0.113.9\treal_rip=10.0.0.7\tresp=biwsbj1hLHI9Yg==",
 		"AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=127.0.0.1\trip=127.0.0.1\tsecured\tresp=AGFsaWNlAHdvbmRlcmxhbmQ=",
 		"AUTH\t1\tLOGIN\tprotocol=imap\tsession=a\x01tb\trip=::ffff:1.2.3.4\trport=1\tno-penalty\tresp==",
 	} {
