@@ -44,8 +44,8 @@ func units(t *testing.T) []string {
 		}
 		out = append(out, path)
 	}
-	if len(out) != 6 {
-		t.Fatalf("found %d units, want two services and four sockets", len(out))
+	if len(out) != 8 {
+		t.Fatalf("found %d units, want three services and five sockets", len(out))
 	}
 	return out
 }
@@ -76,7 +76,7 @@ func exposure(t *testing.T, name string) string {
 // TestExposure holds the units to what docs/security.md promises.
 func TestExposure(t *testing.T) {
 	const most = 2.5
-	for _, name := range []string{"gatepost.service", "gatepost-queue.service"} {
+	for _, name := range []string{"gatepost.service", "gatepost-queue.service", "gatepost-firewall.service"} {
 		level := exposure(t, name)
 		if n, err := strconv.ParseFloat(level, 64); err != nil || n > most {
 			t.Errorf("%s: exposure level %s, want at most %v", name, level, most)
@@ -103,6 +103,26 @@ func TestQueueHelper(t *testing.T) {
 		"CapabilityBoundingSet=CAP_SETUID CAP_SETGID", "ProtectSystem=strict"} {
 		if !strings.Contains(string(b), "\n"+line+"\n") {
 			t.Errorf("the unit does not say %s", line)
+		}
+	}
+}
+
+// TestFirewallHelper: the one unit that may change the firewall is no root, has
+// that one capability, and talks to nobody.
+func TestFirewallHelper(t *testing.T) {
+	b, err := os.ReadFile("gatepost-firewall.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"DynamicUser=yes", "CapabilityBoundingSet=CAP_NET_ADMIN", "AmbientCapabilities=CAP_NET_ADMIN", "NoNewPrivileges=yes",
+		"IPAddressDeny=any", "RestrictAddressFamilies=AF_UNIX AF_NETLINK", "ProtectSystem=strict"} {
+		if !strings.Contains(string(b), "\n"+line+"\n") {
+			t.Errorf("the unit does not say %s", line)
+		}
+	}
+	for _, bad := range []string{"ReadWritePaths", "StateDirectory"} {
+		if strings.Contains(string(b), bad) {
+			t.Errorf("the unit says %s", bad)
 		}
 	}
 }
