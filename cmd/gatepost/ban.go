@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,11 @@ func newBan(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "ban", Short: "Who may not log in, why and until when",
 		Long: `Who may not log in, why and until when.
 
-A ban refuses logins of an address or network on every service. It never
-refuses mail on port 25.`,
-		Example: "  gatepost ban list\n  gatepost ban remove 203.0.113.7"}
-	cmd.AddCommand(newBanList(a), newBanAdd(a), newBanRemove(a))
+A ban closes services to an address or a network: failed logins close
+submission, IMAP, POP3, ManageSieve and web; only what comes on port 25 closes
+port 25 (mx), and only for a while.`,
+		Example: "  gatepost ban list\n  gatepost ban explain 203.0.113.7\n  gatepost ban remove 203.0.113.7"}
+	cmd.AddCommand(newBanList(a), newBanAdd(a), newBanRemove(a), newBanExplain(a), newBanImport(a))
 	return cmd
 }
 
@@ -74,11 +76,34 @@ func newBanList(a *app) *cobra.Command {
 		}
 		var rows [][]string
 		for _, b := range all {
-			rows = append(rows, []string{netaddr.String(b.Network), b.Until.UTC().Format(time.DateTime), b.ID, b.Reason})
+			rows = append(rows, []string{netaddr.String(b.Network), b.Until.UTC().Format(time.DateTime), b.ID, whyBanned(b)})
 		}
 		return printTable(cmd.OutOrStdout(), []string{"NETWORK", "UNTIL (UTC)", "ID", "WHY"}, rows)
 	}
 	return cmd
+}
+
+// closes says what b closes, in a word.
+func closes(b guard.Ban) string {
+	if slices.Contains(b.Services, guard.MX) {
+		return "port 25"
+	}
+	return "logins"
+}
+
+// whyBanned is the reason, with what is special about b.
+func whyBanned(b guard.Ban) string {
+	why := b.Reason
+	if slices.Contains(b.Services, guard.MX) {
+		why = "port 25: " + why
+	}
+	if b.Shared {
+		why += "; accounts that logged in from there before still may"
+	}
+	if b.Observe {
+		why += " (only observed)"
+	}
+	return why
 }
 
 func newBanAdd(a *app) *cobra.Command {

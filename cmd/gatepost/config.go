@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/authd/dict"
+	"github.com/gatepost/gatepost/authd/policy"
 	"github.com/gatepost/gatepost/internal/abuse"
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/guard"
@@ -24,6 +26,8 @@ import (
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/sink"
+	"github.com/gatepost/gatepost/internal/tail"
 	"github.com/gatepost/gatepost/lmtpd"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
@@ -71,7 +75,11 @@ type Config struct {
 	DKIM       keys.Config       `yaml:"dkim"`
 	Policyd    policyd.Config    `yaml:"policyd"`
 	Guard      guard.Config      `yaml:"guard"`
+	BanSinks   sink.Config       `yaml:"ban_sinks"`
+	WatchLogs  tail.Config       `yaml:"watch_logs"`
 	Authd      authd.Config      `yaml:"authd"`
+	Dict       dict.Config       `yaml:"dict"`
+	AuthPolicy policy.Config     `yaml:"auth_policy"`
 	Lmtpd      lmtpd.Config      `yaml:"lmtpd"`
 	Outgoing   outgoing.Config   `yaml:"outgoing"`
 	Notices    notice.Config     `yaml:"notices"`
@@ -109,7 +117,9 @@ func (l *logLevel) UnmarshalText(b []byte) error {
 
 // Words are what somebody may look for at the root of the file.
 func (*Config) Words() map[string]string {
-	return map[string]string{"ban": "guard", "bans": "guard", "limit": "policyd.limits",
+	return map[string]string{"ban": "guard", "bans": "guard",
+		"bantime": "guard.ban_time", "findtime": "guard.find_time", "maxretry": "guard.max_failures", "ignoreip": "guard.ignore_networks",
+		"weakforced": "auth_policy", "wforce": "auth_policy", "auth_policy_server_url": "auth_policy", "limit": "policyd.limits",
 		"srs": "policyd.srs", "dane": "policyd.tls_policy", "mta_sts": "policyd.tls_policy", "greylist": "policyd.greylist",
 		"rbl": "dns_lists", "dnsbl": "dns_lists", "bayes": "learn", "rules": "scan.admin_rules"}
 }
@@ -141,7 +151,10 @@ func Default() Config {
 		DKIM:               keys.Default(),
 		Policyd:            policyd.Default(),
 		Guard:              guard.Default(),
+		BanSinks:           sink.Default(),
 		Authd:              authd.Default(),
+		Dict:               dict.Default(),
+		AuthPolicy:         policy.Default(),
 		Lmtpd:              lmtpd.Default(),
 		Outgoing:           outgoing.Default(),
 		Notices:            notice.Default(),
@@ -168,7 +181,11 @@ func (c *Config) Validate() error {
 		config.Under("dkim", c.DKIM.Validate()),
 		config.Under("policyd", c.Policyd.Validate()),
 		config.Under("guard", c.Guard.Validate()),
+		config.Under("ban_sinks", c.BanSinks.Validate()),
+		config.Under("watch_logs", c.WatchLogs.Validate()),
 		config.Under("authd", c.Authd.Validate()),
+		config.Under("dict", c.Dict.Validate()),
+		config.Under("auth_policy", c.AuthPolicy.Validate()),
 		config.Under("lmtpd", c.Lmtpd.Validate()),
 		config.Under("outgoing", c.Outgoing.Validate()),
 		config.Under("notices", c.Notices.Validate()),
@@ -196,6 +213,9 @@ func (c *Config) handDown() {
 	c.Policyd.MailRoot = c.MailRoot
 	c.Authd.MailRoot, c.Authd.MailUID, c.Authd.MailGID = c.MailRoot, c.MailUID, c.MailGID
 	c.Authd.HeldSubmits = c.Policyd.Held != policyd.HeldReject
+	c.Authd.TrustedProxies = c.Guard.TrustedProxies
+	c.Dict.MailRoot, c.Dict.MailUID, c.Dict.MailGID, c.Dict.MailLocation = c.MailRoot, c.MailUID, c.MailGID, c.Authd.MailLocation
+	c.Dict.HeldSubmits = c.Authd.HeldSubmits
 	c.Lmtpd.Hostname = c.Hostname
 	c.Outgoing.Hostname, c.Notices.Hostname = c.Hostname, c.Hostname
 	c.Lmtpd.MailRoot = c.MailRoot

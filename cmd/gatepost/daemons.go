@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/authd"
+	"github.com/gatepost/gatepost/authd/dict"
+	"github.com/gatepost/gatepost/authd/policy"
 	"github.com/gatepost/gatepost/internal/abuse"
 	"github.com/gatepost/gatepost/internal/access"
 	"github.com/gatepost/gatepost/internal/account"
@@ -36,8 +38,11 @@ type daemons struct {
 	policyd   *policyd.Server
 	socketmap *policyd.Socketmap
 	authd     *authd.Server
-	lmtpd     *lmtpd.Server
-	forward   *forwarder
+	dict      *dict.Server
+	// authPolicy is nil where it is switched off.
+	authPolicy *policy.Server
+	lmtpd      *lmtpd.Server
+	forward    *forwarder
 }
 
 // newDaemons builds all four over the stores.
@@ -53,7 +58,7 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	if d.forward, err = newForwarder(cfg, s, log); err != nil {
 		return nil, err
 	}
-	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics,
+	policyDeps := policyd.Deps{Accounts: s.accounts, Limits: s.limiter, Journal: s.journal, Meter: s.metrics, Standings: s.rates, Guard: s.guard,
 		Entries: access.NewCache(s.accounts), DNS: s.dns, Maps: d.judge.maps,
 		Known: s.memory, Greylist: s.greylist, Notice: s.senders.limitReached,
 		Refused: func(user string, client netip.Addr) {
@@ -86,25 +91,61 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		Ended: func(ctx context.Context, queueID string, outbound bool, began time.Time) {
 			d.policyd.Ended(ctx, policyd.Message{QueueID: queueID, Outbound: outbound, Began: began})
 		},
-		Verdicts: verdicts, Journal: s.journal, Meter: s.metrics,
+		Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Guard: s.guard,
 	}, log); err != nil {
 		return nil, err
 	}
-	hashes := password.NewPool(int64(cfg.Authd.HashMemory))
-	s.metrics.Gauge("gatepost_authd_hash_queue_seconds", "Password hashing that waits or is under way.",
-		func() float64 { return hashes.Pending().Seconds() })
-	if d.authd, err = authd.New(cfg.Authd, authd.Deps{
-		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics, Passwords: hashes,
-		LoggedIn: func(user string, client netip.Addr) {
-			s.senders.watcher.Login(abuse.Login{At: time.Now(), User: user, Client: client})
-		},
-	}, log); err != nil {
+	if err := d.newLogins(cfg, s, log); err != nil {
 		return nil, err
 	}
 	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
 		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn,
 	}, log)
 	return d, err
+}
+
+// newLogins builds what answers logins: authd, and what a Dovecot asks that keeps
+// its own auth process.
+func (d *daemons) newLogins(cfg Config, s *stores, log *slog.Logger) (err error) {
+	hashes, err := newHashes(cfg, s)
+	if err != nil {
+		return err
+	}
+	s.metrics.Gauge("gatepost_authd_hash_queue_seconds", "Password hashing that waits or is under way.",
+		func() float64 { return hashes.Pending().Seconds() })
+	loggedIn := func(user string, client netip.Addr) {
+		s.senders.watcher.Login(abuse.Login{At: time.Now(), User: user, Client: client})
+	}
+	if d.authd, err = authd.New(cfg.Authd, authd.Deps{
+		Accounts: s.accounts, Guard: s.guard, Journal: s.journal, Meter: s.metrics, Passwords: hashes, LoggedIn: loggedIn,
+	}, log); err != nil {
+		return err
+	}
+	if d.dict, err = dict.New(cfg.Dict, dict.Deps{Accounts: s.accounts, Journal: s.journal, Meter: s.metrics}, log); err != nil {
+		return err
+	}
+	if cfg.AuthPolicy.Listen == "" {
+		return nil
+	}
+	s.metrics.Daemon("auth_policy", policyVerdicts...)
+	d.authPolicy, err = policy.New(cfg.AuthPolicy, policy.Deps{Guard: s.guard, Journal: s.journal, Meter: s.metrics, LoggedIn: loggedIn}, log)
+	return err
+}
+
+// newHashes returns the pool that verifies passwords.
+func newHashes(cfg Config, s *stores) (*password.Pool, error) {
+	opt := password.Options{Memory: int64(cfg.Authd.HashMemory)}
+	var err error
+	if name := cfg.Authd.DefaultPassScheme; name != "" {
+		if opt.Default, err = password.ParseScheme(name); err != nil {
+			return nil, err
+		}
+	}
+	// The made-up salts of users that nobody is stay the same over a restart.
+	if opt.Key, err = s.accounts.OwnKey(context.Background(), "scram"); err != nil {
+		return nil, err
+	}
+	return password.New(opt), nil
 }
 
 // sockets returns the sockets of the named daemons.
@@ -115,6 +156,7 @@ func (d *daemons) sockets(names []string) []socket {
 		if dir == queueDir || name == "login" {
 			s.mode = 0o660
 		}
+		s.first = name == "lmtp" || strings.HasPrefix(name, "milter")
 		out = append(out, s)
 	}
 	if slices.Contains(names, "milter") {
@@ -143,11 +185,22 @@ func (d *daemons) sockets(names []string) []socket {
 		} {
 			add(l.name, l.dir, func(ctx context.Context, ln net.Listener) error { return d.authd.Serve(ctx, ln, l.kind) })
 		}
+		add("dict", runtimeDir, d.dict.Serve)
 	}
 	if slices.Contains(names, "lmtpd") {
 		add("lmtp", queueDir, func(ctx context.Context, ln net.Listener) error { return d.lmtpd.Serve(ctx, ln) })
 	}
 	return out
+}
+
+// policyListener opens the one port that may be open. It is taken before anything
+// serves.
+func (d *daemons) policyListener(cfg Config) (socket, net.Listener, error) {
+	ln, err := net.Listen("tcp", cfg.AuthPolicy.Listen)
+	if err != nil {
+		return socket{}, nil, hint(fmt.Errorf("auth_policy: %w", err), "set auth_policy.listen to a free address and port of this host")
+	}
+	return socket{name: "auth_policy", serve: d.authPolicy.Serve}, ln, nil
 }
 
 // reconfigure hands out a configuration that is valid, so that no daemon has a
@@ -169,6 +222,11 @@ func (d *daemons) reconfigure(next Config) error {
 	d.stores.quarantine.Reconfigure(next.Quarantine)
 	d.milter.Reconfigure(next.Milter)
 	d.authd.Reconfigure(next.Authd)
+	d.dict.Reconfigure(next.Dict)
+	if d.authPolicy != nil {
+		d.authPolicy.Reconfigure(next.AuthPolicy)
+	}
+	d.stores.sinks.Resync()
 	return errors.Join(
 		d.policyd.Reconfigure(next.Policyd),
 		d.socketmap.Reconfigure(next.Policyd),

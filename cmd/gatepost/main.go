@@ -92,16 +92,19 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   config check|show|init   check the configuration, show it whole, print a sample
 
   domain add|list|remove|show   the domains that are ours
-  user   add|list|remove|show|password|hold|release|signals|disable|enable|grant|revoke
+  user   add|list|remove|show|password|set|hold|release|signals|disable|enable|grant|revoke
+  user   app-password add|list|remove   a password for each device
   alias  add|list|remove|show|post|block|unblock|posting   addresses that lead to mailboxes
 
   dkim   new|list|dns|test|rotate|remove|import   signing keys and their DNS records
   dkim   why QUEUE-ID           which keys signed a message, or why none did
   auth   check|spf|dmarc        who really sent a message, step by step
-  ban    list|add|remove        who may not log in, why and until when
+  ban    list|add|remove|explain   who may not log in, why and until when
+  guard  status|report|events|replay   what is counted, and what other lines would do
   allow|deny add|list|remove    senders and clients that pass, or are refused
   greylist list|release|allow|forget|import   who has to come back, and who need not
   limit  show|reset|set         who has used how much of which limit
+  group  add|remove|list        users who share the rates of limits
   policy test|replay|rules      what would be answered, and what a new file would change
   srs    test|rotate            senders of mail that aliases send on
   scan   FILE...                what the filter says of a message
@@ -156,9 +159,9 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&app.configPath, "config", defaultConfig, "configuration file")
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
-		newDKIM(app), newAuth(app), newBan(app), newAllow(app), newDeny(app), newPolicy(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
+		newDKIM(app), newAuth(app), newBan(app), newGuard(app), newGroup(app), newAllow(app), newDeny(app), newPolicy(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
 		newLists(app, func(c Config) (lists.Config, maps.Config) { return c.DNSLists, c.Maps }),
-		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newQueueHelper(), newVersion())
+		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newQueueHelper(), newFirewallHelper(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)

@@ -46,7 +46,7 @@ func readManual(t *testing.T) (all map[string]*manual, common []string) {
 		switch {
 		case !ok:
 		case strings.HasPrefix(text, "gatepost "):
-			name := regexp.MustCompile(`^gatepost( [a-z]+)+`).FindString(text)
+			name := regexp.MustCompile(`^gatepost( [a-z][a-z0-9-]*)+`).FindString(text)
 			now = &manual{syntax: anOption.ReplaceAllString(text, "")}
 			for _, m := range optionName.FindAllStringSubmatch(text, -1) {
 				// Of every command, and needed by some; it is described once.

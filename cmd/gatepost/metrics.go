@@ -22,16 +22,20 @@ var daemonVerdicts = map[string][]string{
 	},
 	"socketmap": {"ok", "notfound", "temp", "perm"},
 	"authd":     {"ok", "fail", "refused", "temp"},
+	"dict":      {"found", "refused", "unknown", "temp"},
 	"lmtpd": {
 		"inbox", "junk", "unscanned", "unknown_recipient", "recipient_limit", "message_size_limit", "address", "fault",
 	},
 }
 
+// policyVerdicts are those of auth_policy, which is off by default.
+var policyVerdicts = []string{"ok", "delay", "fail", "refused", "temp", "bad"}
+
 // socketDaemon names the daemon of each socket as metrics do.
 var socketDaemon = map[string]string{
 	"milter": "milter", "milter-submission": "milter", "milter-local": "milter", "milter-outgoing": "milter",
 	"policy": "policyd", "socketmap": "socketmap",
-	"auth": "authd", "login": "authd", "master": "authd", "userdb": "authd",
+	"auth": "authd", "login": "authd", "master": "authd", "userdb": "authd", "dict": "dict", "auth_policy": "auth_policy",
 	"lmtp": "lmtpd",
 }
 

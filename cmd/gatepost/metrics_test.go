@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -51,7 +52,7 @@ func (m *machine) scrape(t *testing.T) map[string]string {
 // every daemon before the first request; requests add no series, and no label
 // says who they came from.
 func TestMetrics(t *testing.T) {
-	s := startServed(t, "authd: {failure_delay: 0s}\nguard: {max_failures: 50}\n")
+	s := startServed(t, fmt.Sprintf("authd: {failure_delay: 0s}\nguard: {max_failures: 50}\ndict: {uids: [%d]}\n", os.Getuid()))
 	s.must(t, "domain", "add", "example.org")
 	if a := s.runWith(t, "wonderland\n", "user", "add", "alice@example.org"); a.code != 0 {
 		t.Fatal(a.talk)
@@ -115,6 +116,9 @@ func (s *served) request(t *testing.T) {
 		p.ask("VERSION\t1\t2\nCPID\t7\n", "DONE\n")
 		resp := base64.StdEncoding.EncodeToString([]byte("\x00alice@example.org\x00" + password))
 		p.ask("AUTH\t1\tPLAIN\tservice=smtp\trip=192.0.2.7\tresp="+resp+"\n", "\n")
+	}
+	if got := s.peer(t, "run", "dict").ask("H3\t2\t0\t\tauthd\nLshared/userdb/alice@example.org\talice@example.org\n", "\n"); got[0] != 'O' {
+		t.Errorf("dict answers %q", got)
 	}
 	p := s.peer(t, "queue/gatepost", "lmtp")
 	p.ask("", "\r\n")

@@ -89,6 +89,13 @@ func restartOnly(old, next Config) []string {
 		{"milter.max_connections", old.Milter.MaxConnections, next.Milter.MaxConnections},
 		{"authd.max_connections", old.Authd.MaxConnections, next.Authd.MaxConnections},
 		{"authd.hash_memory", old.Authd.HashMemory, next.Authd.HashMemory},
+		{"authd.default_pass_scheme", old.Authd.DefaultPassScheme, next.Authd.DefaultPassScheme},
+		{"dict.max_connections", old.Dict.MaxConnections, next.Dict.MaxConnections},
+		{"auth_policy.listen", old.AuthPolicy.Listen, next.AuthPolicy.Listen},
+		{"auth_policy.api_key_file", old.AuthPolicy.APIKeyFile, next.AuthPolicy.APIKeyFile},
+		{"auth_policy.max_connections", old.AuthPolicy.MaxConnections, next.AuthPolicy.MaxConnections},
+		{"ban_sinks", old.BanSinks, next.BanSinks},
+		{"watch_logs", old.WatchLogs, next.WatchLogs},
 		{"lmtpd.max_connections", old.Lmtpd.MaxConnections, next.Lmtpd.MaxConnections},
 	} {
 		if !reflect.DeepEqual(s.old, s.next) {

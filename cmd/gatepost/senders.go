@@ -15,6 +15,7 @@ import (
 	"github.com/gatepost/gatepost/internal/abuse"
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/geo"
+	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/hold"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -127,6 +128,17 @@ func (d *senders) limitReached(_ context.Context, e limit.Event) {
 			{Key: "ends", Value: e.Ends.UTC().Format("2006-01-02 15:04:05 UTC")},
 		},
 	})
+}
+
+// guessed tells a user what the guard saw of his account.
+func (d *senders) guessed(n guard.Notice) {
+	e := notice.Event{Kind: notice.Login, Key: "guesses " + n.User, Window: 23 * time.Hour, Time: n.Time, User: n.User, Title: n.User + ": " + n.Text()}
+	if n.Country != "" {
+		e.Key = "country " + n.User + " " + n.Country
+	} else {
+		e.Facts = []notice.Fact{{Key: "since", Value: n.Since.UTC().Format("2006-01-02 15:04:05 UTC")}}
+	}
+	d.teller.Tell(e)
 }
 
 // submitted tells the watcher of a message that a user submitted.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -146,17 +148,22 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 		return err
 	}
 	r.stores.measureQueues(sockets, lns, log)
-	g, ctx := errgroup.WithContext(ctx)
-	for i, sock := range sockets {
-		g.Go(func() error {
-			if err := sock.serve(ctx, lns[i]); err != nil {
-				return fmt.Errorf("%s: %w", sock.name, err)
+	if r.daemons.authPolicy != nil && slices.Contains(names, "authd") {
+		sock, ln, err := r.daemons.policyListener(cfg)
+		if err != nil {
+			for _, ln := range lns {
+				err = errors.Join(err, ln.Close())
 			}
-			return nil
-		})
+			return err
+		}
+		sockets, lns = append(sockets, sock), append(lns, ln)
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	serveAll(ctx, g, sockets, lns)
 	r.daemons.judge.run(ctx, g, r.stores)
 	r.stores.senders.run(ctx, g)
+	g.Go(func() error { r.stores.sinks.Run(ctx); return nil })
+	g.Go(func() error { r.stores.logs.Run(ctx); return nil })
 	g.Go(func() error { r.loop(ctx, hup); return nil })
 	g.Go(func() error { watchdog(ctx, r.daemons, log); return nil })
 	g.Go(func() error { r.stores.keys.Run(ctx, r.stores.freshDNS); return nil })
@@ -172,6 +179,37 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	err = g.Wait()
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped")
 	return err
+}
+
+// serveAll serves each socket until ctx ends. The milter and lmtpd then finish
+// what they have in hand before the others end: an smtpd in the middle of a
+// message has questions for policyd too, and would wait for the next gatepost
+// while this one waits for it.
+func serveAll(ctx context.Context, g *errgroup.Group, sockets []socket, lns []net.Listener) {
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	var first sync.WaitGroup
+	for i, s := range sockets {
+		until := late
+		if s.first {
+			until = ctx
+			first.Add(1)
+		}
+		g.Go(func() error {
+			if s.first {
+				defer first.Done()
+			}
+			if err := s.serve(until, lns[i]); err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		first.Wait()
+		end()
+		return nil
+	})
 }
 
 // notify tells systemd, if it asked (sd_notify(3)).

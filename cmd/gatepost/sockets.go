@@ -27,6 +27,8 @@ type socket struct {
 	dir   dirKind
 	mode  fs.FileMode
 	serve func(context.Context, net.Listener) error
+	// first says that it ends before the others do, see serveAll.
+	first bool
 }
 
 // path returns where the socket is.

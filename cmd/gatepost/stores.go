@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,19 +26,24 @@ import (
 	"github.com/gatepost/gatepost/internal/metric"
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
+	"github.com/gatepost/gatepost/internal/sink"
 	"github.com/gatepost/gatepost/internal/state"
+	"github.com/gatepost/gatepost/internal/tail"
 	"github.com/gatepost/gatepost/policyd"
 )
 
 // stores is what lies on disk, and the parts that live over it.
 type stores struct {
 	accounts   *account.SQLite
+	rates      *account.Limits
 	state      *state.SQLite
 	journal    *journal.Journal
 	keys       *keys.Store
 	learn      *learn.Learner
 	quarantine *quarantine.Store
 	guard      *guard.Guard
+	sinks      *sink.Sinks
+	logs       *tail.Logs
 	limiter    *limit.Limiter
 	metrics    *metric.Set
 	dns        *resolver.Resolver
@@ -89,6 +96,7 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 		return err
 	}
 	s.open = append(s.open, s.accounts)
+	s.rates = account.NewLimits(s.accounts)
 	if s.learn, err = learn.Open(ctx, cfg.DataDirectory, cfg.Learn, &mailboxes{accounts: s.accounts}, log); err != nil {
 		return err
 	}
@@ -122,14 +130,47 @@ func (s *stores) openAll(ctx context.Context, cfg Config, log *slog.Logger) (err
 	}, log); err != nil {
 		return err
 	}
-	if s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{State: s.state, Journal: s.journal}, log); err != nil {
-		return err
-	}
 	if s.senders, err = newSenders(ctx, cfg.senders(), s, cfg.DataDirectory, log); err != nil {
 		return err
 	}
 	s.senders.measure(s)
+	return s.openGuard(ctx, cfg, log)
+}
+
+// openGuard makes the guard with who it tells, and who tells it.
+func (s *stores) openGuard(ctx context.Context, cfg Config, log *slog.Logger) (err error) {
+	out := &outlet{}
+	s.guard, err = guard.New(ctx, cfg.Guard, guard.Deps{
+		State: s.state, Journal: s.journal, Own: ownAddresses, Told: s.senders.guessed,
+		Country: func(a netip.Addr) string { return s.senders.places.Load().Find(a).Country },
+		Changed: out.changed,
+	}, log)
+	if err != nil {
+		return err
+	}
+	if s.sinks, err = newSinks(cfg.BanSinks, cfg.RuntimeDirectory, s.guard, log); err != nil {
+		return err
+	}
+	out.sinks.Store(s.sinks)
+	if s.logs, err = newTail(cfg.WatchLogs, cfg.DataDirectory, s.guard, log); err != nil {
+		return err
+	}
+	measureSinks(s.metrics, s.sinks, s.logs)
 	return nil
+}
+
+// ownAddresses returns the addresses of this host's interfaces.
+func ownAddresses() (all []netip.Addr) {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, p.Addr())
+		}
+	}
+	return all
 }
 
 // emptySpool removes what a process left that was killed between making a spool
@@ -164,6 +205,10 @@ func (s *stores) measure() {
 	}
 	s.metrics.Counter("gatepost_guard_dropped_total", "Networks that the guard forgot because its tables were full.",
 		func() float64 { return float64(s.guard.Stats().Dropped) })
+	s.metrics.Gauge("gatepost_guard_waiting", "Logins that wait for guesses from their network which are under way.",
+		func() float64 { return float64(s.guard.Stats().Waiting) })
+	s.metrics.Gauge("gatepost_guard_proven", "Pairs of account and network that proved themselves lately.",
+		func() float64 { return float64(s.guard.Stats().Proven) })
 }
 
 // lookEvery is how long the answer of a look that costs a write is kept.
@@ -209,7 +254,7 @@ func (s *stores) backend() admin.Backend {
 		Guard:      s.guard,
 		Hold:       s.senders.keeper,
 		Signals:    s.senders.watcher,
-		Limits:     limitDesk{Limiter: s.limiter, limits: func() []limit.Limit { return *s.limits.Load() }, uncounted: s.uncounted},
+		Limits:     limitDesk{Limiter: s.limiter, limits: func() []limit.Limit { return *s.limits.Load() }, stored: s.rates, uncounted: s.uncounted},
 		Greylist:   s.greylist,
 		Journal:    s.journal,
 		Metrics:    s.metrics.Handler(),

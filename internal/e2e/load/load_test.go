@@ -110,6 +110,20 @@ func BenchmarkLong(b *testing.B) {
 	}
 }
 
+// BenchmarkLongSigned is the same with a DKIM signature, which is over all of it:
+// the body is kept, read again and hashed.
+func BenchmarkLongSigned(b *testing.B) {
+	for _, mb := range []int{4, 20} {
+		b.Run(fmt.Sprintf("%dMB", mb), func(b *testing.B) {
+			addr, sign, _ := names(b, 0)
+			s := start(b, nil, settings(addr, false))
+			m := say(sign(long(mb<<20), domain(1)), "sender@d1.example")
+			run(b, s, 3, func(int) session { return m })
+			b.ReportMetric(s.peak(b), "MB-peak")
+		})
+	}
+}
+
 // BenchmarkLongChecks is what is done with such a message once it is there, in
 // this process: it is cut, parsed and decoded, and its features and rules are
 // found.

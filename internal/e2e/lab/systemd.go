@@ -1,0 +1,183 @@
+//go:build linux
+
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Systemd is a real systemd that runs gatepost's units in the lab, in namespaces
+// for processes and mounts of its own. It has those units, and of the machine's
+// own the few that they lean on; Postfix and Dovecot stay outside.
+type Systemd struct {
+	lab    *Lab
+	p      *process
+	cgroup string
+}
+
+// leanOn are the units of the machine that ours name.
+var leanOn = []string{
+	"basic.target", "network.target", "nftables.service", "paths.target", "shutdown.target", "sockets.target", "sysinit.target",
+	"timers.target", "umount.target",
+}
+
+// boot becomes systemd. Its arguments are the scratch directory and the directory
+// of its own control group.
+const boot = `set -e
+echo 0 >"$2/cgroup.procs"
+exec unshare --cgroup -- /bin/sh -ec '
+mount --make-rprivate /
+mount -t proc proc /proc
+mount --bind "$1/bin" /usr/local/bin
+mount --bind "$1/lib" /usr/lib/systemd/system
+mount --bind "$1/etc" /etc/systemd/system
+mount --bind "$1/empty" /usr/lib/systemd/system-generators
+mount --bind "$1/gatepost" /etc/gatepost
+exec /usr/lib/systemd/systemd --system --unit=basic.target --show-status=no' sh "$1"
+`
+
+// Boot starts systemd with the units of contrib/systemd, none of which is started
+// yet. Gatepost must not run outside of it.
+func (l *Lab) Boot() (*Systemd, error) {
+	dir := filepath.Join(l.Dir, "systemd")
+	if err := l.prepareSystemd(dir); err != nil {
+		return nil, fmt.Errorf("prepare systemd: %w", err)
+	}
+	// With version 1 of control groups systemd has a hierarchy of its own.
+	cgroup := "/sys/fs/cgroup"
+	if _, err := os.Stat(filepath.Join(cgroup, "systemd")); err == nil {
+		cgroup = filepath.Join(cgroup, "systemd")
+	}
+	cgroup = filepath.Join(cgroup, filepath.Base(l.Dir))
+	if err := os.Mkdir(cgroup, 0o755); err != nil {
+		return nil, &Missing{"no control groups", err.Error()}
+	}
+	cmd := exec.Command("/bin/sh", "-c", boot, "sh", dir, cgroup)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "container=gatepost-lab"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
+	p, err := l.start("systemd", cmd)
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(cgroup))
+	}
+	s := &Systemd{lab: l, p: p, cgroup: cgroup}
+	err = l.Until("systemd to be up", func() error {
+		if err := p.ended(); err != nil {
+			return err
+		}
+		_, err := s.Run("systemctl", "is-active", "basic.target")
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// prepareSystemd fills the directories that Boot mounts.
+func (l *Lab) prepareSystemd(dir string) error {
+	for _, d := range []string{"bin", "lib", "etc", "empty", "gatepost"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll("/etc/gatepost", 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(l.Dir, "gatepost"), filepath.Join(dir, "bin/gatepost"), 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(l.ConfigPath(), filepath.Join(dir, "gatepost/gatepost.yaml"), 0o644); err != nil {
+		return err
+	}
+	for _, name := range leanOn {
+		from := filepath.Join("/usr/lib/systemd/system", name)
+		if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := copyFile(from, filepath.Join(dir, "lib", name), 0o644); err != nil {
+			return err
+		}
+	}
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	units, err := filepath.Glob(filepath.Join(root, "contrib/systemd/gatepost*.s*"))
+	if err != nil {
+		return err
+	}
+	for _, u := range units {
+		name := filepath.Base(u)
+		if err := copyFile(u, filepath.Join(dir, "lib", name), 0o644); err != nil {
+			return err
+		}
+		if strings.HasSuffix(name, ".service") {
+			if err := logTo(filepath.Join(dir, "etc", name+".d"), l.logPath(strings.TrimSuffix(name, ".service"))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// logTo makes a drop-in that sends what a service says to a log of the lab: no
+// journal runs here.
+func logTo(dir, log string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	text := "[Service]\nStandardOutput=append:" + log + "\nStandardError=append:" + log + "\n"
+	return os.WriteFile(filepath.Join(dir, "log.conf"), []byte(text), 0o644)
+}
+
+// Run runs a command as root beside systemd and returns what it printed.
+func (s *Systemd) Run(argv ...string) (string, error) {
+	pid := strconv.Itoa(s.p.cmd.Process.Pid)
+	out, err := exec.Command("nsenter", append([]string{"--target", pid, "--mount", "--pid", "--"}, argv...)...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), err
+}
+
+// Stop ends systemd, and with it all that it started.
+func (s *Systemd) Stop() error {
+	if s.p.ended() == nil {
+		// In order, so that nothing of a service's PrivateTmp= stays in /tmp.
+		if _, err := s.Run("systemctl", "stop", "gatepost*"); err != nil {
+			return err
+		}
+		if err := s.p.cmd.Process.Kill(); err != nil {
+			return fmt.Errorf("stop systemd: %w", err)
+		}
+		if err := s.p.await(time.Minute); err != nil {
+			return err
+		}
+	}
+	return s.lab.Until("the control groups to be empty", func() error { return removeTree(s.cgroup) })
+}
+
+// removeTree removes a control group with those below it; their files go with
+// them.
+func removeTree(dir string) error {
+	below, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range below {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return syscall.Rmdir(dir)
+}
