@@ -183,7 +183,7 @@ func TestSampleIsCompared(t *testing.T) {
 	keys := config.Keys(Config{})
 	for _, tc := range []struct{ old, new, key string }{
 		{"  idle_timeout: 20m\n", "", "policyd.idle_timeout"},
-		{"  grace: 5s\n\nlmtpd:", "lmtpd:", "authd.grace"},
+		{"  grace: 5s\n\nlmtpd:", "lmtpd:", "auth_policy.grace"},
 		{"  level: info ", "  #level: info ", "log.level"},
 		{"  # - networks: [192.0.2.0/28]\n", "", "milter.submission_networks[].networks"},
 		{"  #   action: ", "  #   axtion: ", "policyd.rules[].action"},
