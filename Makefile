@@ -16,7 +16,7 @@ E2E     := ./internal/e2e/...
 export GOFLAGS ?= -mod=readonly
 
 .DEFAULT_GOAL := check
-.PHONY: check test lint layers unit e2e demo build fuzz bench conformance eval eval-compare rules-report generate install deps
+.PHONY: check test lint layers unit e2e demo build fuzz bench conformance eval eval-compare rules-report generate install deps torture odd
 
 check: lint layers unit
 
@@ -109,6 +109,17 @@ generate:
 
 # DESTDIR for packagers. The units name /usr/local/bin; another PREFIX is put
 # in its place. No service is switched on, no user made: see docs/howto.
+# Kills a real gatepost N times while eight senders deliver, and counts every
+# copy in the end. SEED repeats a run's choices, DIR takes a run up that was
+# ended. A small one is among the unit tests.
+N ?= 1000
+torture:
+	@$(GO) run ./internal/torture/cmd/torture -go $(GO) -n $(N) $(if $(SEED),-seed $(SEED)) $(if $(DIR),-dir $(DIR))
+
+# 10,000 odd messages through lmtpd, read back by Dovecot; `make test` has 300.
+odd:
+	$(GO) test -tags e2e -count=1 -run 'TestLMTPOddMessages' -v ./internal/e2e -odd 10000
+
 install: build
 	install -D -m 0755 bin/gatepost $(DESTDIR)$(PREFIX)/bin/gatepost
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
@@ -119,7 +130,7 @@ install: build
 	install -m 0644 contrib/systemd/gatepost.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/gatepost.conf
 	for m in docs/man/*.[158]; do \
 		install -D -m 0644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/} || exit 1; done
-	for f in LICENSE *.md docs/*.md docs/howto/*.md examples/*.yaml examples/*/*; do \
+	for f in LICENSE *.md docs/*.md docs/howto/*.md examples/*.yaml examples/*/* contrib/dovecot/*; do \
 		install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/doc/gatepost/$$f || exit 1; done
 	install -m 0644 contrib/systemd/dovecot-gatepost.conf $(DESTDIR)$(PREFIX)/share/doc/gatepost/
 

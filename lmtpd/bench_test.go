@@ -12,15 +12,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/listen"
 )
 
 const benchClients = 8
 
-// benchMessage is a message of 4 KB.
-func benchMessage() string {
-	return receivedBy("HAM") + "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", 49)
+// benchMessage is a message of about size bytes, below its Received field.
+func benchMessage(size int) []byte {
+	return []byte("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 78)+"\r\n", size/80))
 }
 
 // benchUser spreads the load of each client over some mailboxes.
@@ -41,8 +43,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// benchDir returns a new directory on the disk of TMPDIR.
-func benchDir(b *testing.B) string {
+// benchMail returns the mail root of all benchmarks, on the disk of TMPDIR. They
+// share its mailboxes, because on ext4 the place of a directory decides how long
+// it takes to make a file in it.
+func benchMail(b *testing.B) string {
 	b.Helper()
 	if benchRoot == "" {
 		root, err := os.MkdirTemp("", "gatepost-bench-")
@@ -51,11 +55,21 @@ func benchDir(b *testing.B) string {
 		}
 		benchRoot = root
 	}
-	dir, err := os.MkdirTemp(benchRoot, "")
-	if err != nil {
-		b.Fatal(err)
+	for client := range benchClients {
+		for i := range 4 {
+			for _, sub := range []string{"tmp", "new"} {
+				if err := os.MkdirAll(filepath.Join(benchBox(client, i), sub), 0o700); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
 	}
-	return dir
+	return benchRoot
+}
+
+// benchBox returns the Maildir of a user.
+func benchBox(client, i int) string {
+	return filepath.Join(benchRoot, "example.test", benchUser(client, i), "Maildir")
 }
 
 // share calls do on benchClients goroutines.
@@ -82,20 +96,21 @@ func share(b *testing.B, do func(client, i int) error) {
 	wg.Wait()
 }
 
-// BenchmarkLMTP4KB delivers over eight connections of a real socket, durable
-// before each 250.
-func BenchmarkLMTP4KB(b *testing.B) {
-	root := benchDir(b)
-	l := &ledger{}
-	deps := testDeps(l)
+// benchServer serves as many connections of a real socket as are asked for. The
+// mailboxes are there.
+func benchServer(b *testing.B, connections int) []*benchClient {
+	b.Helper()
+	deps := testDeps(&ledger{})
 	var users fakeAccounts
-	for client := range benchClients {
+	for client := range connections {
 		for i := range 4 {
 			users = append(users, benchUser(client, i))
 		}
 	}
-	deps.Accounts = users
-	s, err := New(testConfig(root), deps, slog.New(slog.DiscardHandler))
+	deps.Accounts, deps.Journal, deps.Meter = users, discard{}, discard{}
+	cfg := testConfig(benchMail(b))
+	cfg.MessageSizeLimit = 64 << 20
+	s, err := New(cfg, deps, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,32 +121,120 @@ func BenchmarkLMTP4KB(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
-	var clients [benchClients]*benchClient
+	clients := make([]*benchClient, connections)
 	for i := range clients {
 		clients[i] = dialBench(b, ln.Addr().String())
 	}
-	msg := benchMessage()
-	for i, c := range clients { // makes the mailboxes
+	b.Cleanup(func() {
+		for _, c := range clients {
+			c.Close()
+		}
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+	// What came in the seconds of the start may have come before.
+	time.Sleep(3 * time.Second)
+	for i, c := range clients {
 		for k := range 4 {
-			if err := c.send(benchUser(i, k), msg); err != nil {
+			if err := c.send([]byte("Subject: x\r\n\r\n"), benchUser(i, k)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
+	return clients
+}
+
+// discard is a journal and a meter that keep nothing.
+type discard struct{}
+
+func (discard) Record(journal.Record)                 {}
+func (discard) Request(string, string, time.Duration) {}
+func (discard) Sessions(string, int)                  {}
+
+// benchDelivery delivers over eight connections, durable before each 250.
+func benchDelivery(b *testing.B, size int) {
+	clients := benchServer(b, benchClients)
+	msg := benchMessage(size)
 	b.ReportAllocs()
-	share(b, func(client, i int) error { return clients[client].send(benchUser(client, i), msg) })
-	for _, c := range clients {
-		c.Close()
+	share(b, func(client, i int) error { return clients[client].send(msg, benchUser(client, i)) })
+}
+
+func BenchmarkLMTP4KB(b *testing.B)  { benchDelivery(b, 4<<10) }
+func BenchmarkLMTP50KB(b *testing.B) { benchDelivery(b, 50<<10) }
+func BenchmarkLMTP1MB(b *testing.B)  { benchDelivery(b, 1<<20) }
+
+// BenchmarkLMTP1MBTo1 and BenchmarkLMTP1MBTo20 are one message at a time.
+func BenchmarkLMTP1MBTo1(b *testing.B)  { benchRecipients(b, 1) }
+func BenchmarkLMTP1MBTo20(b *testing.B) { benchRecipients(b, 20) }
+
+func benchRecipients(b *testing.B, n int) {
+	clients := benchServer(b, 5)
+	var users []string
+	for i := range n {
+		users = append(users, benchUser(i/4, i))
 	}
-	cancel()
-	if err := <-done; err != nil {
-		b.Error(err)
+	msg := benchMessage(1 << 20)
+	for b.Loop() {
+		if err := clients[0].send(msg, users...); err != nil {
+			b.Fatal(err)
+		}
 	}
+}
+
+// BenchmarkLMTP50x25MB is what fifty large messages at once add to the memory
+// of the process, clients and all.
+func BenchmarkLMTP50x25MB(b *testing.B) {
+	clients := benchServer(b, 50)
+	const size = 25 << 20
+	idle, peak := resident(b), 0.0
+	for b.Loop() {
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Millisecond):
+					peak = max(peak, resident(b))
+				}
+			}
+		})
+		var senders sync.WaitGroup
+		for i, c := range clients {
+			senders.Go(func() {
+				if err := c.sendLarge(size, benchUser(i, 0)); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		senders.Wait()
+		close(stop)
+		wg.Wait()
+	}
+	b.ReportMetric(peak-idle, "MB-added")
+}
+
+// resident returns the resident memory of this process in MB.
+func resident(b *testing.B) float64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	var kb float64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		b.Fatal(err)
+	}
+	return kb / 1024
 }
 
 type benchClient struct {
 	net.Conn
-	in *bufio.Reader
+	in    *bufio.Reader
+	count int
 }
 
 func dialBench(b *testing.B, path string) *benchClient {
@@ -140,7 +243,7 @@ func dialBench(b *testing.B, path string) *benchClient {
 	if err != nil {
 		b.Fatal(err)
 	}
-	k := &benchClient{c, bufio.NewReader(c)}
+	k := &benchClient{Conn: c, in: bufio.NewReader(c)}
 	if err := k.expect("220 "); err != nil {
 		b.Fatal(err)
 	}
@@ -155,19 +258,59 @@ func dialBench(b *testing.B, path string) *benchClient {
 
 // send sends one message as Postfix does: the envelope in one write, then the
 // content.
-func (c *benchClient) send(user, msg string) error {
-	if _, err := io.WriteString(c, "MAIL FROM:<s@y.test>\r\nRCPT TO:<"+user+"@example.test>\r\nDATA\r\n"); err != nil {
+func (c *benchClient) send(msg []byte, users ...string) error {
+	if err := c.envelope(len(msg)+200, users); err != nil {
 		return err
 	}
-	for _, want := range []string{"250 ", "250 ", "354 "} {
-		if err := c.expect(want); err != nil {
+	c.count++
+	id := strings.ReplaceAll(fmt.Sprintf("B%pX%d", c, c.count), "0x", "") // each is a new message
+	out := net.Buffers{[]byte(receivedAt(id, time.Now())), msg, []byte(".\r\n")}
+	if _, err := out.WriteTo(c.Conn); err != nil {
+		return err
+	}
+	return c.saved(users)
+}
+
+// sendLarge sends a message of size bytes that is nowhere in memory.
+func (c *benchClient) sendLarge(size int, users ...string) error {
+	if err := c.envelope(size, users); err != nil {
+		return err
+	}
+	for piece := benchMessage(16 << 10); size > 0; size -= len(piece) {
+		if _, err := c.Write(piece); err != nil {
 			return err
 		}
 	}
-	if _, err := io.WriteString(c, msg+".\r\n"); err != nil {
+	if _, err := io.WriteString(c, ".\r\n"); err != nil {
 		return err
 	}
-	return c.expect("250 2.0.0 ")
+	return c.saved(users)
+}
+
+func (c *benchClient) envelope(size int, users []string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "MAIL FROM:<s@y.test> SIZE=%d\r\n", size)
+	for _, u := range users {
+		b.WriteString("RCPT TO:<" + u + "@example.test>\r\n")
+	}
+	if _, err := io.WriteString(c, b.String()+"DATA\r\n"); err != nil {
+		return err
+	}
+	for range len(users) + 1 {
+		if err := c.expect("250 "); err != nil {
+			return err
+		}
+	}
+	return c.expect("354 ")
+}
+
+func (c *benchClient) saved(users []string) error {
+	for range users {
+		if err := c.expect("250 2.0.0 "); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // expect reads one reply.
@@ -187,24 +330,18 @@ func (c *benchClient) expect(want string) error {
 	}
 }
 
-// BenchmarkBareWriter4KB is what BenchmarkLMTP4KB is measured against: the same
-// bytes by eight goroutines, with both fsyncs and nothing else.
-func BenchmarkBareWriter4KB(b *testing.B) {
-	root := benchDir(b)
-	for client := range benchClients {
-		for i := range 4 {
-			for _, sub := range []string{"tmp", "new"} {
-				if err := os.MkdirAll(filepath.Join(root, benchUser(client, i), sub), 0o700); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-	}
-	msg := []byte(strings.ReplaceAll(benchMessage(), "\r\n", "\n"))
-	share(b, func(client, i int) error {
-		return bareWrite(filepath.Join(root, benchUser(client, i)), fmt.Sprint(i), msg)
-	})
+// benchBare is what benchDelivery is measured against: the same bytes by eight
+// goroutines, with both fsyncs and nothing else.
+func benchBare(b *testing.B, size int) {
+	benchMail(b)
+	msg := []byte(strings.ReplaceAll(receivedBy("BARE")+string(benchMessage(size)), "\r\n", "\n"))
+	name := fmt.Sprintf("%d.bare", time.Now().UnixNano())
+	share(b, func(client, i int) error { return bareWrite(benchBox(client, i), fmt.Sprint(name, i), msg) })
 }
+
+func BenchmarkBareWriter4KB(b *testing.B)  { benchBare(b, 4<<10) }
+func BenchmarkBareWriter50KB(b *testing.B) { benchBare(b, 50<<10) }
+func BenchmarkBareWriter1MB(b *testing.B)  { benchBare(b, 1<<20) }
 
 // bareWrite is the least that is durable.
 func bareWrite(dir, name string, msg []byte) error {

@@ -18,7 +18,8 @@ type Config struct {
 	// RecipientLimit bounds the recipients of one message. Postfix sends at
 	// most lmtp_destination_recipient_limit (50) at a time.
 	RecipientLimit int `yaml:"recipient_limit"`
-	// ParallelDeliveries is how many copies of one message are written at once.
+	// ParallelDeliveries is how many copies of one message are made at once: as a
+	// rule names of one file, whose syncs then share a commit of the file system.
 	ParallelDeliveries int `yaml:"parallel_deliveries"`
 	// MessageSizeLimit is offered as SIZE. Postfix bounces what is larger, so
 	// it has to be above Postfix's own message_size_limit (10240000 bytes by
@@ -34,10 +35,19 @@ type Config struct {
 	// Grace is how long a transaction in hand may take after the end of Serve
 	// was asked for.
 	Grace unit.Duration `yaml:"grace"`
+	// HopcountLimit is how many Received fields a message may have. Postfix's own
+	// hopcount_limit (50) bounces before.
+	HopcountLimit int `yaml:"hopcount_limit"`
+
+	Headers HeaderConfig `yaml:"headers"`
+	Folders FolderConfig `yaml:"folders"`
+	Quota   QuotaConfig  `yaml:"quota"`
+
 	// SpoolDirectory holds messages larger than SpoolMemory, as unlinked files;
 	// "" is the system's temporary directory.
 	SpoolDirectory string `yaml:"-"`
-	// SpoolMemory is what one message may hold of memory.
+	// SpoolMemory is what one message may hold of memory; eight of up to 2 MB may
+	// hold more.
 	SpoolMemory unit.Size `yaml:"spool_memory"`
 
 	// Hostname is Postfix's myhostname. The greeting has that of the start.
@@ -53,13 +63,17 @@ func Default() Config {
 	return Config{
 		MaxConnections:     100,
 		RecipientLimit:     1000,
-		ParallelDeliveries: 8,
+		ParallelDeliveries: 20,
 		MessageSizeLimit:   256 << 20,
 		IdleTimeout:        unit.Duration(5 * time.Minute),
 		DataTimeout:        unit.Duration(3 * time.Minute),
 		MessageTimeout:     unit.Duration(time.Hour),
 		Grace:              unit.Duration(5 * time.Second),
 		SpoolMemory:        256 << 10,
+		HopcountLimit:      100, // RFC 5321 §6.3
+		Headers:            HeaderConfig{ReturnPath: true, DeliveredTo: true, Received: true},
+		Folders:            FolderConfig{Autosubscribe: true},
+		Quota:              QuotaConfig{ExceededMessage: "Quota exceeded (mailbox for user is full)"},
 		Hostname:           "localhost",
 		MailRoot:           "/var/vmail",
 		RecipientDelimiter: "+",
@@ -79,6 +93,7 @@ func (c Config) Validate() error {
 		{"max_connections", c.MaxConnections, 1, 10000},
 		{"recipient_limit", c.RecipientLimit, 50, 10000},
 		{"parallel_deliveries", c.ParallelDeliveries, 1, 100},
+		{"hopcount_limit", c.HopcountLimit, 10, 1000},
 	} {
 		if n.v < n.min || n.v > n.max {
 			bad(n.key, "%d is not between %d and %d", n.v, n.min, n.max)
@@ -107,6 +122,9 @@ func (c Config) Validate() error {
 	}
 	if c.SpoolDirectory != "" && !filepath.IsAbs(c.SpoolDirectory) {
 		bad("spool_directory", "%q is not an absolute path", c.SpoolDirectory)
+	}
+	if _, err := c.Quota.reply(longestAddress); err != nil {
+		bad("quota.quota_exceeded_message", "%s", err)
 	}
 	return errors.Join(errs...)
 }

@@ -2,6 +2,8 @@ package lmtpd
 
 import (
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/delivery"
@@ -21,6 +23,8 @@ var (
 	replyNested    = reply.Must(503, "5.1", "MAIL was given already")
 	replyTooMany   = reply.Must(452, "5.3", "too many recipients, send the rest in another transaction")
 	replyTooLarge  = reply.Must(552, "3.4", "message is larger than this server takes")
+	replyHops      = reply.Must(554, "4.6", "too many hops, this message goes round in circles")
+	replyLoop      = reply.Must(554, "4.6", "this mailbox had the message before, mail is going round in circles")
 	replySavedOnly = reply.Must(250, "0.0", "saved")
 )
 
@@ -41,6 +45,10 @@ const (
 	ruleTooLarge  = "message_size_limit"
 	ruleAddress   = "address"
 	ruleFault     = "fault"
+	ruleDetail    = "detail"
+	ruleQuota     = "quota"
+	ruleLoop      = "loop"
+	ruleHops      = "hopcount_limit"
 )
 
 // decideRcpt returns the reply that refuses a recipient, or none. Err is that
@@ -62,9 +70,15 @@ func decideRcpt(have, limit int, err error) (r reply.Reply, rule string) {
 
 // Facts are what is known about a message when it has been read.
 type Facts struct {
-	// QueueID is from Postfix's Received field; "" without one.
+	// QueueID and Arrived are from Postfix's Received field; "" without one.
 	QueueID   string
+	Arrived   time.Time
 	MessageID string
+	// Hops is how many Received fields there are; Delivered has the addresses
+	// in those Delivered-To fields that a delivery by LMTP on this host wrote
+	// before the message came to Postfix again.
+	Hops      int
+	Delivered []string
 	// Row is the delivery verdict, if Scanned.
 	Row     delivery.Row
 	Scanned bool
@@ -76,47 +90,101 @@ type Facts struct {
 type place struct {
 	folder maildir.Folder
 	rule   string
+	// optional says that the inbox will do where the folder cannot be had.
+	optional bool
 }
 
-// decidePlace returns where the copy for rcpt goes. The worst is Junk: Postfix
-// has accepted the message, so that a refusal here would go to a sender who may
-// be forged.
-func decidePlace(f Facts, rcpt mailaddr.Address) place {
-	switch {
-	case !f.Scanned:
-		return place{maildir.Inbox, ruleUnscanned}
-	case f.Row.For(rcpt.String()) >= verdict.Mark:
-		return place{maildir.Junk, ruleJunk}
+// decidePlace returns where the copy for rcpt goes, whose detail is what stood
+// behind the delimiter. The worst is Junk: Postfix has accepted the message, so
+// that a refusal here would go to a sender who may be forged. Spam has no say
+// about its folder.
+func decidePlace(cfg FolderConfig, f Facts, rcpt mailaddr.Address, detail string) place {
+	if f.Scanned && f.Row.For(rcpt.String()) >= verdict.Mark {
+		return place{folder: maildir.Junk, rule: ruleJunk}
 	}
-	return place{maildir.Inbox, ruleInbox}
+	if cfg.SaveToDetail && detail != "" {
+		if folder, err := maildir.ParseFolder(detail); err == nil && folder != maildir.Inbox {
+			return place{folder: folder, rule: ruleDetail, optional: true}
+		}
+	}
+	if !f.Scanned {
+		return place{rule: ruleUnscanned}
+	}
+	return place{rule: ruleInbox}
 }
 
-// facts returns f and p for the journal.
-func (p place) facts(f Facts) []journal.Fact {
-	out := []journal.Fact{{Key: "folder", Value: p.folder.String()}}
+// decideLoop returns the reply that ends a loop for rcpt, or none. A field that
+// somebody else wrote says nothing.
+func decideLoop(f Facts, limit int, rcpt mailaddr.Address) (r reply.Reply, rule string) {
+	switch {
+	case f.Hops > limit:
+		return replyHops, ruleHops
+	case slices.Contains(f.Delivered, rcpt.Folded().String()):
+		return replyLoop, ruleLoop
+	}
+	return reply.Reply{}, ""
+}
+
+// facts returns f and where a copy is for the journal.
+func facts(f Facts, st maildir.Stored) []journal.Fact {
+	out := []journal.Fact{{Key: "folder", Value: st.Folder().String()}}
+	if st.Again() {
+		out = append(out, journal.Fact{Key: "again", Value: "an earlier try had delivered it"})
+	}
 	if !f.Scanned {
 		return append(out, journal.Fact{Key: "scan", Value: "not scanned: " + f.Why})
 	}
 	return append(out, journal.Fact{Key: "scan", Value: f.Row.Verdict.String()})
 }
 
-// answer returns the reply for one recipient after the end of data. Only a
-// message that was stored is a 2yz. An error is a 4yz, whatever it says of
-// itself: Postfix has the message, and tries again; but for a message above the
-// size that we offered, which no retry makes smaller.
-func answer(st maildir.Stored, err error, id string) (r reply.Reply, verdict string) {
+// refusal is an error with the reply of a decision.
+type refusal struct {
+	reply reply.Reply
+	rule  string
+}
+
+func (r refusal) Error() string { return r.reply.String() }
+
+// refuse returns the decision in err, if there is one that a reply tells: all
+// else is a fault.
+func refuse(q QuotaConfig, user string, err error) (r refusal, ok bool) {
 	switch {
+	case errors.As(err, &r):
+		return r, true
 	case errors.Is(err, errTooLarge):
-		return replyTooLarge, verdictRefused
+		return refusal{replyTooLarge, ruleTooLarge}, true
+	case errors.Is(err, maildir.ErrQuota):
+		full, err := q.reply(user)
+		if err != nil { // an address that no reply can carry
+			full, _ = QuotaConfig{FullTempfail: q.FullTempfail, ExceededMessage: "mailbox is full"}.reply("")
+		}
+		return refusal{full, ruleQuota}, true
+	}
+	return refusal{}, false
+}
+
+// answer returns the reply for one recipient after the end of data, and its
+// rule where that is a refusal or a fault. Only a message that was stored is a
+// 2yz. An error that is no decision is a 4yz, whatever it says of itself:
+// Postfix has the message, and tries again.
+func answer(q QuotaConfig, user string, st maildir.Stored, err error, id string) (r reply.Reply, verdict, rule string) {
+	if no, ok := refuse(q, user, err); ok {
+		verdict = verdictRefused
+		if no.reply.Code() < 500 {
+			verdict = verdictDeferred
+		}
+		return no.reply, verdict, no.rule
+	}
+	switch {
 	case err != nil:
-		return transient(err), verdictDeferred
+		return transient(err), verdictDeferred, ruleFault
 	case st.IsZero():
-		return reply.Broken, verdictDeferred
+		return reply.Broken, verdictDeferred, ruleFault
 	}
 	if r, err := reply.New(250, "0.0", id+" saved"); err == nil {
-		return r, verdictDelivered
+		return r, verdictDelivered, ""
 	}
-	return replySavedOnly, verdictDelivered
+	return replySavedOnly, verdictDelivered, ""
 }
 
 // transient returns the reply that err carries where that is a 4yz, else

@@ -3,6 +3,7 @@ package lmtpd
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -49,16 +50,16 @@ func TestDecidePlace(t *testing.T) {
 		f    Facts
 		want place
 	}{
-		{"not scanned", Facts{}, place{maildir.Inbox, ruleUnscanned}},
-		{"not scanned, whatever the row", Facts{Row: delivery.Row{Verdict: verdict.Reject}}, place{maildir.Inbox, ruleUnscanned}},
-		{"accept", row(verdict.Accept, nil), place{maildir.Inbox, ruleInbox}},
-		{"mark", row(verdict.Mark, nil), place{maildir.Junk, ruleJunk}},
-		{"reject that came too late is Junk", row(verdict.Reject, nil), place{maildir.Junk, ruleJunk}},
-		{"a recipient's own is worse", row(verdict.Accept, map[string]verdict.Verdict{"alice@example.test": verdict.Mark}), place{maildir.Junk, ruleJunk}},
-		{"a recipient's own is better", row(verdict.Mark, map[string]verdict.Verdict{"alice@example.test": verdict.Accept}), place{maildir.Inbox, ruleInbox}},
-		{"another's", row(verdict.Accept, map[string]verdict.Verdict{"bob@example.test": verdict.Mark}), place{maildir.Inbox, ruleInbox}},
+		{"not scanned", Facts{}, place{folder: maildir.Inbox, rule: ruleUnscanned}},
+		{"not scanned, whatever the row", Facts{Row: delivery.Row{Verdict: verdict.Reject}}, place{folder: maildir.Inbox, rule: ruleUnscanned}},
+		{"accept", row(verdict.Accept, nil), place{folder: maildir.Inbox, rule: ruleInbox}},
+		{"mark", row(verdict.Mark, nil), place{folder: maildir.Junk, rule: ruleJunk}},
+		{"reject that came too late is Junk", row(verdict.Reject, nil), place{folder: maildir.Junk, rule: ruleJunk}},
+		{"a recipient's own is worse", row(verdict.Accept, map[string]verdict.Verdict{"alice@example.test": verdict.Mark}), place{folder: maildir.Junk, rule: ruleJunk}},
+		{"a recipient's own is better", row(verdict.Mark, map[string]verdict.Verdict{"alice@example.test": verdict.Accept}), place{folder: maildir.Inbox, rule: ruleInbox}},
+		{"another's", row(verdict.Accept, map[string]verdict.Verdict{"bob@example.test": verdict.Mark}), place{folder: maildir.Inbox, rule: ruleInbox}},
 	} {
-		if got := decidePlace(tc.f, rcpt); got != tc.want {
+		if got := decidePlace(FolderConfig{}, tc.f, rcpt, "Box"); got != tc.want {
 			t.Errorf("%s: decidePlace = %+v, want %+v", tc.name, got, tc.want)
 		}
 	}
@@ -69,7 +70,7 @@ func TestDecidePlace(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	full := reply.WithError(reply.DiskFull, unix.ENOSPC)
 	st, err := newMaildir(t, t.TempDir()).Deliver(t.Context(), maildir.Message{
-		To: mailaddr.Address{LocalPart: "alice", Domain: "example.test"}, Body: strings.NewReader("x")})
+		To: mailaddr.Address{LocalPart: "alice", Domain: "example.test"}, Body: func() io.Reader { return strings.NewReader("x") }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func TestAnswer(t *testing.T) {
 		{"full disk, wrapped", maildir.Stored{}, fmt.Errorf("secret: %w", full), reply.DiskFull.String(), verdictDeferred},
 		{"above the size that was offered", maildir.Stored{}, errTooLarge, replyTooLarge.String(), verdictRefused},
 	} {
-		if r, v := answer(tc.st, tc.err, "ID.1"); r.String() != tc.want || v != tc.verdict {
+		if r, v, _ := answer(Default().Quota, "a@b", tc.st, tc.err, "ID.1"); r.String() != tc.want || v != tc.verdict {
 			t.Errorf("%s: answer = %q, %s, want %q, %s", tc.name, r, v, tc.want, tc.verdict)
 		}
 	}

@@ -32,12 +32,30 @@
 // library sees command lines only. CHUNKING: after a refused BDAT the library
 // reads the chunk as commands, so BDAT is neither offered nor known.
 //
+// A retry is recognised. What Postfix sends again, because a reply got lost or
+// this process was killed before it, has the same queue id, time of arrival,
+// recipient and bytes; a hash of them is in the name of the file (package
+// maildir). In doubt, and without Postfix's Received field, it is delivered:
+// a copy too many is a nuisance, one too few is a loss.
+//
+// Loops end with 554 5.4.6: at a Delivered-To field for the recipient with our
+// own Received field under it, both below the one that Postfix wrote now, and at
+// hopcount_limit Received fields. What a stranger made of such fields has to
+// look exactly like ours, and gets him a bounce.
+//
+// A sender that we rewrote by SRS when the message was passed on is turned back
+// before Return-Path; the comment in Received keeps the envelope as it came.
+//
 // What follows the peer: when lmtpd is away, Postfix keeps the message and tries
 // again (4.4.1); when the connection breaks before a reply, that recipient is
-// tried again and may get the message twice.
+// tried again.
 //
 // Limits: LMTP has no TLS and no authentication here, the socket's mode decides
 // who may connect. DSN is not offered, so Postfix sends the notices. An address
-// needs a domain, "RCPT TO:<postmaster>" is a syntax error. No quota is
-// enforced. A retry is not recognised.
+// needs a domain, "RCPT TO:<postmaster>" is a syntax error. A message with
+// several recipients has no Delivered-To, as with Dovecot: of its loops only the
+// hops tell. A quota that is kept elsewhere than in maildirsize (Dovecot's
+// count) is not known here: Dovecot's quota-status tells Postfix at RCPT. A
+// verdict comes from the state of this host; there is no field that carries one
+// from another host.
 package lmtpd

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/delivery"
+	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/maildir"
@@ -30,6 +32,13 @@ type verdicts interface {
 // writer stores one copy of a message.
 type writer interface {
 	Deliver(ctx context.Context, m maildir.Message) (maildir.Stored, error)
+	Share() *maildir.Share
+}
+
+// senders turns an address back that we made of the sender of a message that
+// was passed on; any error says that it is none.
+type senders interface {
+	Reverse(to mailaddr.Address, now time.Time) (mailaddr.Address, error)
 }
 
 // filings is told where a file of a mailbox came from, so that the learner does
@@ -48,17 +57,17 @@ type meter interface {
 }
 
 // resolve returns the owner of the mailbox that rcpt, as go-smtp gives it,
-// means, and the address.
-func resolve(ctx context.Context, a accounts, rcpt, delim string) (mailaddr.Address, account.User, error) {
+// means, the address, and its detail.
+func resolve(ctx context.Context, a accounts, rcpt, delim string) (recipient, error) {
 	addr, err := parseAddress(rcpt)
 	if err != nil || addr.IsNull() {
-		return addr, account.User{}, errAddress
+		return recipient{}, errAddress
 	}
-	u, _, err := account.Resolve(ctx, a, addr, delim)
+	u, detail, err := account.Resolve(ctx, a, addr, delim)
 	if err != nil {
-		return addr, account.User{}, fmt.Errorf("look up %s: %w", addr, err)
+		return recipient{}, fmt.Errorf("look up %s: %w", addr, err)
 	}
-	return addr, u, nil
+	return recipient{given: rcpt, addr: addr, user: u, detail: detail}, nil
 }
 
 // gather reads the top of a message and looks its verdict up. A state that is
@@ -67,13 +76,14 @@ func resolve(ctx context.Context, a accounts, rcpt, delim string) (mailaddr.Addr
 func gather(ctx context.Context, v verdicts, hostname string, top []byte) (f Facts, err error) {
 	m := rawmsg.Scan(headerOf(top), rawmsg.Default())
 	f.MessageID, _ = m.First("Message-Id")
+	f.Hops, f.Delivered = hops(m.Fields, hostname)
 	value, _ := m.First("Received")
 	r, ok := received.Parse(value, hostname)
 	if !ok {
 		f.Why = "the first Received field is not that of the Postfix here"
 		return f, nil
 	}
-	f.QueueID = r.QueueID
+	f.QueueID, f.Arrived = r.QueueID, r.Date
 	f.Row, f.Scanned, err = v.Find(ctx, r.QueueID, r.Date)
 	switch {
 	case err != nil:
@@ -82,6 +92,26 @@ func gather(ctx context.Context, v verdicts, hostname string, top []byte) (f Fac
 		f.Why = "no verdict was left for it"
 	}
 	return f, err
+}
+
+// hops counts the Received fields, and returns the addresses of the Delivered-To
+// fields of earlier deliveries here: below the first Received field, because
+// Postfix may put one above (lmtp(8), flags=D), and with our own Received field
+// under it.
+func hops(fields []rawmsg.Field, hostname string) (n int, delivered []string) {
+	for i := range fields {
+		if !fields[i].Is("Received") {
+			continue
+		}
+		n++
+		if i == 0 || n == 1 || !fields[i-1].Is("Delivered-To") || !received.ByLMTP(header.Unfold(fields[i].Value), hostname) {
+			continue
+		}
+		if a, err := mailaddr.Parse(strings.TrimSpace(header.Unfold(fields[i-1].Value))); err == nil {
+			delivered = append(delivered, a.Folded().String())
+		}
+	}
+	return n, delivered
 }
 
 // headerOf returns the header block at the start of top.

@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/gatepost/gatepost/internal/listen"
 	"github.com/gatepost/gatepost/internal/maildir"
+	"github.com/gatepost/gatepost/internal/spool"
 )
 
 // Deps are the parts that delivery stands on; all are needed.
@@ -25,6 +26,8 @@ type Deps struct {
 	Meter    meter
 	// Filed is told of every file; nil for nobody.
 	Filed filings
+	// SRS is a *srs.Live; nil for none.
+	SRS senders
 }
 
 // Server delivers mail. Its methods are safe for concurrent use.
@@ -34,6 +37,7 @@ type Server struct {
 	journal  recorder
 	meter    meter
 	filed    filings
+	srs      senders
 	log      *slog.Logger
 
 	snap atomic.Pointer[snapshot]
@@ -47,7 +51,56 @@ type Server struct {
 // snapshot is a configuration and what is made of it. A message sees one.
 type snapshot struct {
 	cfg  Config
+	box  maildir.Config // what mail was made with
 	mail writer
+	bufs *buffers
+}
+
+const (
+	// largeBuffers messages of up to largeBytes are kept in memory at a time,
+	// whatever Config.SpoolMemory says, if their SIZE tells so: to write them to a
+	// file first would cost as much as the delivery.
+	largeBuffers = 8
+	largeBytes   = 2 << 20
+)
+
+// buffers has the memory of messages, which is used again.
+type buffers struct {
+	cfg   Config
+	small sync.Pool          // of *spool.Buffer
+	large chan *spool.Buffer // nil for one that was not made yet
+}
+
+func newBuffers(cfg Config) *buffers {
+	b := &buffers{cfg: cfg, large: make(chan *spool.Buffer, largeBuffers)}
+	b.small.New = func() any { return spool.New(cfg.SpoolDirectory, int64(cfg.SpoolMemory)) }
+	for range largeBuffers {
+		b.large <- nil
+	}
+	return b
+}
+
+// take returns an empty buffer for a message of size bytes, as far as is known,
+// and what gives it back.
+func (b *buffers) take(size int64) (buf *spool.Buffer, free func()) {
+	if size > int64(b.cfg.SpoolMemory) && size < largeBytes {
+		select {
+		case buf = <-b.large:
+			if buf == nil {
+				buf = spool.New(b.cfg.SpoolDirectory, largeBytes)
+			}
+			return buf, func() {
+				buf.Reset()
+				b.large <- buf
+			}
+		default: // all are in use
+		}
+	}
+	buf = b.small.Get().(*spool.Buffer)
+	return buf, func() {
+		buf.Reset()
+		b.small.Put(buf)
+	}
 }
 
 // New returns a Server. The mail root need not be there yet.
@@ -56,7 +109,8 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 		return nil, errors.New("lmtpd: a part is missing")
 	}
 	s := &Server{
-		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, filed: deps.Filed, log: log,
+		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, filed: deps.Filed,
+		srs: deps.SRS, log: log,
 		conns: make(map[*conn]struct{}),
 	}
 	return s, s.Reconfigure(cfg)
@@ -69,15 +123,16 @@ func (s *Server) Reconfigure(cfg Config) error {
 		return err
 	}
 	old := s.snap.Load()
-	if old != nil && old.cfg.MailRoot == cfg.MailRoot && old.cfg.Hostname == cfg.Hostname {
-		s.snap.Store(&snapshot{cfg: cfg, mail: old.mail})
+	box := maildir.Config{Root: cfg.MailRoot, Host: cfg.Hostname, UTF8: cfg.Folders.UTF8}
+	if old != nil && old.box == box {
+		s.snap.Store(&snapshot{cfg: cfg, box: box, mail: old.mail, bufs: newBuffers(cfg)})
 		return nil
 	}
-	mail, err := maildir.New(cfg.MailRoot, cfg.Hostname)
+	mail, err := maildir.New(box)
 	if err != nil {
 		return err
 	}
-	s.snap.Store(&snapshot{cfg: cfg, mail: mail})
+	s.snap.Store(&snapshot{cfg: cfg, box: box, mail: mail, bufs: newBuffers(cfg)})
 	return nil
 }
 

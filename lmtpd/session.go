@@ -32,7 +32,11 @@ type session struct {
 	// Of the transaction in hand:
 	snap     *snapshot
 	mailFrom mailaddr.Address
-	rcpts    []recipient
+	// returnPath is mailFrom, or where mail to it goes in the end.
+	returnPath mailaddr.Address
+	rcpts      []recipient
+	// size is what the client says of the message, 0 if it does not.
+	size int64
 }
 
 // recipient is one accepted RCPT.
@@ -40,7 +44,9 @@ type recipient struct {
 	// given is how the library calls it.
 	given string
 	addr  mailaddr.Address
-	user  account.User
+	// detail is what stood behind the delimiter.
+	detail string
+	user   account.User
 }
 
 var errPanic = errors.New("panic")
@@ -77,7 +83,7 @@ func (s *session) tag() string { return s.id + "." + strconv.Itoa(s.count) }
 
 // Reset ends the transaction in hand.
 func (s *session) Reset() {
-	s.snap, s.mailFrom, s.rcpts = nil, mailaddr.Address{}, nil
+	s.snap, s.mailFrom, s.returnPath, s.rcpts = nil, mailaddr.Address{}, mailaddr.Address{}, nil
 	s.conn.transaction(false)
 }
 
@@ -112,7 +118,15 @@ func (s *session) mail(from string, opts *smtp.MailOptions) reply.Reply {
 	}
 	s.conn.transaction(true)
 	s.count++
-	s.snap, s.mailFrom, s.rcpts = snap, addr, nil
+	s.snap, s.mailFrom, s.returnPath, s.rcpts, s.size = snap, addr, addr, nil, 0
+	if opts != nil {
+		s.size = opts.Size
+	}
+	if s.srv.srs != nil {
+		if back, err := s.srv.srs.Reverse(addr, time.Now()); err == nil {
+			s.returnPath = back
+		}
+	}
 	return reply.Reply{}
 }
 
@@ -136,10 +150,10 @@ func (s *session) rcpt(to string) reply.Reply {
 		return reply.Broken // RCPT without MAIL does not come through the library
 	}
 	cfg := s.snap.cfg
-	addr, user, err := resolve(s.conn.ctx, s.srv.accounts, to, cfg.RecipientDelimiter)
+	rcpt, err := resolve(s.conn.ctx, s.srv.accounts, to, cfg.RecipientDelimiter)
 	r, rule := decideRcpt(len(s.rcpts), cfg.RecipientLimit, err)
 	if r.IsZero() {
-		s.rcpts = append(s.rcpts, recipient{given: to, addr: addr, user: user})
+		s.rcpts = append(s.rcpts, rcpt)
 		return r
 	}
 	o := outcome{rcpt: to, reply: r, verdict: verdictRefused, rule: rule, took: time.Since(began)}
@@ -176,13 +190,18 @@ type answers struct {
 	status  smtp.StatusCollector
 	done    []bool
 	facts   Facts
+	quota   QuotaConfig
 	began   time.Time
 	// places is where the copies go, once that is decided.
 	places []place
 }
 
 func newAnswers(s *session, status smtp.StatusCollector) *answers {
-	return &answers{session: s, status: status, done: make([]bool, len(s.rcpts)), began: time.Now()}
+	a := &answers{session: s, status: status, done: make([]bool, len(s.rcpts)), began: time.Now()}
+	if s.snap != nil {
+		a.quota = s.snap.cfg.Quota
+	}
+	return a
 }
 
 // settle answers for the i-th recipient: 250 if st is a stored message, and
@@ -193,19 +212,18 @@ func (a *answers) settle(i int, st maildir.Stored, err error) {
 		return
 	}
 	a.done[i] = true
-	rcpt := a.session.rcpts[i]
-	r, verdict := answer(st, err, a.session.tag())
+	k := a.session
+	rcpt := k.rcpts[i]
+	r, verdict, rule := answer(a.quota, rcpt.addr.String(), st, err, k.tag())
 	a.status.SetStatus(rcpt.given, smtpError(r))
-	o := outcome{rcpt: rcpt.addr.String(), user: rcpt.user.Addr.String(), reply: r, verdict: verdict, rule: ruleFault, err: err,
-		took: time.Since(a.began)}
-	switch {
-	case errors.Is(err, errTooLarge):
-		o.rule, o.err = ruleTooLarge, nil
-	case verdict == verdictDelivered && a.places != nil:
-		o.rule, o.facts = a.places[i].rule, a.places[i].facts(a.facts)
-		o.file = st.Name()
+	o := outcome{rcpt: rcpt.addr.String(), user: rcpt.user.Addr.String(), reply: r, verdict: verdict, rule: rule, took: time.Since(a.began)}
+	if rule == ruleFault {
+		o.err = err
 	}
-	a.session.srv.tell(a.session, a.facts, o)
+	if verdict == verdictDelivered && a.places != nil {
+		o.rule, o.facts, o.file, o.problem = a.places[i].rule, facts(a.facts, st), st.Name(), st.Problem()
+	}
+	k.srv.tell(k, a.facts, o)
 }
 
 var errForgotten = errors.New("no delivery was tried for this recipient")

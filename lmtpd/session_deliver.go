@@ -2,12 +2,16 @@ package lmtpd
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/reply"
@@ -19,9 +23,10 @@ import (
 // answer to every recipient that was not settled.
 func (s *Server) transact(ctx context.Context, k *session, a *answers) error {
 	cfg := k.snap.cfg
-	buf := spool.New(cfg.SpoolDirectory, int64(cfg.SpoolMemory))
-	defer buf.Close()
-	if err := receive(k.conn, buf, cfg); err != nil {
+	buf, free := k.snap.bufs.take(k.size)
+	defer free()
+	sum := sha256.New()
+	if err := receive(k.conn, buf, sum, cfg); err != nil {
 		return err
 	}
 	top, err := buf.Head(int64(rawmsg.Default().HeaderBytes))
@@ -35,26 +40,67 @@ func (s *Server) transact(ctx context.Context, k *session, a *answers) error {
 	}
 	places := make([]place, len(k.rcpts))
 	for i, r := range k.rcpts {
-		places[i] = decidePlace(f, r.addr)
+		places[i] = decidePlace(cfg.Folders, f, r.addr, r.detail)
 	}
 	a.note(f, places)
-	top = s.top(ctx, k, f)
+	m := maildir.Message{Header: s.top(ctx, k, f), Body: buf.Reader, Subscribe: cfg.Folders.Autosubscribe}
+	if len(k.rcpts) > 1 {
+		m.Share = k.snap.mail.Share()
+		defer s.closeShare(ctx, k, m.Share)
+	}
 	k.deliverAll(ctx, a, func(ctx context.Context, i int) (maildir.Stored, error) {
-		st, err := k.snap.mail.Deliver(ctx, maildir.Message{To: k.rcpts[i].user.Addr, Folder: places[i].folder, Header: top, Body: buf.Reader()})
-		if err == nil && s.filed != nil && !st.IsZero() {
-			s.filed.NoteFiled(st.Name(), st.Folder() == maildir.Junk)
+		m := m
+		if f.QueueID != "" {
+			m.Source = source(f, k.rcpts[i].addr, sum)
 		}
-		return st, err
+		return s.deliver(ctx, k, f, i, places[i], m)
 	})
 	return nil
 }
 
+// source is what makes the copy of a message for rcpt the same when Postfix
+// tries again.
+func source(f Facts, rcpt mailaddr.Address, content hash.Hash) maildir.Source {
+	return maildir.Source{Arrived: f.Arrived, Key: maildir.NewKey(
+		f.QueueID, f.Arrived.UTC().Format(time.RFC3339), rcpt.Folded().String(), string(content.Sum(nil)))}
+}
+
+// deliver writes the copy m for the i-th recipient to its place.
+func (s *Server) deliver(ctx context.Context, k *session, f Facts, i int, p place, m maildir.Message) (maildir.Stored, error) {
+	cfg, rcpt := k.snap.cfg, k.rcpts[i]
+	if r, rule := decideLoop(f, cfg.HopcountLimit, rcpt.addr); !r.IsZero() {
+		return maildir.Stored{}, refusal{r, rule}
+	}
+	m.To, m.Folder, m.NoCreate = rcpt.user.Addr, p.folder, p.optional && !cfg.Folders.Autocreate
+	m.Quota = maildir.Quota{Keep: cfg.Quota.Driver == DriverMaildir, Bytes: rcpt.user.Quota}
+	st, err := k.snap.mail.Deliver(ctx, m)
+	if p.optional && noSuchFolder(err) {
+		m.Folder = maildir.Inbox
+		st, err = k.snap.mail.Deliver(ctx, m)
+	}
+	if err == nil && s.filed != nil && !st.IsZero() {
+		s.filed.NoteFiled(st.Name(), st.Folder() == maildir.Junk)
+	}
+	return st, err
+}
+
+// noSuchFolder reports whether err says that a folder cannot be had.
+func noSuchFolder(err error) bool {
+	return errors.Is(err, maildir.ErrNoFolder) || errors.Is(err, maildir.ErrLayout) || errors.Is(err, maildir.ErrUnsafe)
+}
+
+func (s *Server) closeShare(ctx context.Context, k *session, h *maildir.Share) {
+	if err := h.Close(); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "file left in tmp", slog.String("session", k.tag()), slog.Any("err", err))
+	}
+}
+
 var errLost = errors.New("connection ended within a message")
 
-// receive reads the message into buf.
-func receive(c *conn, buf *spool.Buffer, cfg Config) error {
+// receive reads the message into buf, and its bytes into sum.
+func receive(c *conn, buf *spool.Buffer, sum io.Writer, cfg Config) error {
 	w := c.gather
-	w.Reset(buf)
+	w.Reset(io.MultiWriter(buf, sum))
 	defer w.Reset(nil)
 	readErr, err := c.readMessage(w, cfg)
 	if readErr != nil {
@@ -71,7 +117,7 @@ func receive(c *conn, buf *spool.Buffer, cfg Config) error {
 
 // top returns the fields for the top of each copy.
 func (s *Server) top(ctx context.Context, k *session, f Facts) []byte {
-	t := trace{MailFrom: k.mailFrom, Helo: k.lib.Hostname(), Hostname: k.snap.cfg.Hostname, ID: k.tag(), Date: time.Now()}
+	t := trace{With: k.snap.cfg.Headers, MailFrom: k.mailFrom, ReturnPath: k.returnPath, Helo: k.lib.Hostname(), Hostname: k.snap.cfg.Hostname, ID: k.tag(), Date: time.Now()}
 	if len(k.rcpts) == 1 {
 		t.RcptTo = &k.rcpts[0].addr
 	}
@@ -92,7 +138,9 @@ type outcome struct {
 	file          string
 	facts         []journal.Fact
 	err           error
-	took          time.Duration
+	// problem is what went wrong beside a delivery.
+	problem error
+	took    time.Duration
 }
 
 // tell counts, journals and logs one outcome.
@@ -114,6 +162,10 @@ func (s *Server) tell(k *session, f Facts, o outcome) {
 		slog.String("rule", o.rule), slog.String("verdict", o.verdict), slog.String("reply", rec.Reply), slog.Duration("took", o.took),
 	}
 	level := slog.LevelInfo
+	if o.problem != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("err", o.problem))
+	}
 	if o.err != nil {
 		level = slog.LevelError // the disk, the account store, a panic
 		if errors.Is(o.err, errLost) {

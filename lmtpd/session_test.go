@@ -32,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite the S: lines of testdata/*.sess
 
 func newMaildir(t testing.TB, root string) *maildir.Store {
 	t.Helper()
-	m, err := maildir.New(root, host)
+	m, err := maildir.New(maildir.Config{Root: root, Host: host})
 	if err != nil {
 		t.Fatal(err)
 	}

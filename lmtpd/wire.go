@@ -90,7 +90,9 @@ func replyLine(line string, sizeLimit int64) string {
 
 // trace is what the fields that we put on top of a copy tell.
 type trace struct {
-	MailFrom mailaddr.Address
+	// With says which fields there are.
+	With                 HeaderConfig
+	MailFrom, ReturnPath mailaddr.Address
 	// RcptTo is nil where the message has several recipients: a copy does not
 	// tell who else got it.
 	RcptTo *mailaddr.Address
@@ -115,17 +117,23 @@ func (t trace) fields() ([]byte, error) {
 		}
 		b = append(append(b, f.String()...), '\n')
 	}
-	add("Return-Path", t.MailFrom.Path())
+	if t.With.ReturnPath {
+		add("Return-Path", t.ReturnPath.Path())
+	}
 	lines := []string{"by " + t.Hostname + " with LMTP", "id " + t.ID}
 	date := t.Date.Format("Mon, 02 Jan 2006 15:04:05 -0700")
 	envelope := "(envelope-from " + t.MailFrom.Path() + ")"
 	if t.RcptTo == nil {
 		lines = append(lines, envelope+"; "+date)
 	} else {
-		add("Delivered-To", t.RcptTo.String())
+		if t.With.DeliveredTo {
+			add("Delivered-To", t.RcptTo.String())
+		}
 		lines = append(lines, envelope, "for "+t.RcptTo.Path()+"; "+date)
 	}
-	add("Received", "from "+heloName(t.Helo), lines...)
+	if t.With.Received {
+		add("Received", "from "+heloName(t.Helo), lines...)
+	}
 	return b, errors.Join(errs...)
 }
 

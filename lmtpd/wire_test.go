@@ -177,7 +177,8 @@ func FuzzCopyData(f *testing.F) {
 
 func TestTraceFields(t *testing.T) {
 	rcpt := mailaddr.Address{LocalPart: "a b", Domain: "example.test"}
-	tr := trace{MailFrom: mailaddr.Address{LocalPart: "s", Domain: "y.test"}, RcptTo: &rcpt, Helo: "mx.example.test", Hostname: host,
+	from := mailaddr.Address{LocalPart: "s", Domain: "y.test"}
+	tr := trace{With: Default().Headers, MailFrom: from, ReturnPath: from, RcptTo: &rcpt, Helo: "mx.example.test", Hostname: host,
 		ID: "ABC.1", Date: time.Date(2026, 11, 6, 7, 0, 18, 0, time.UTC)}
 	for _, tc := range []struct {
 		name string
@@ -187,8 +188,10 @@ func TestTraceFields(t *testing.T) {
 	}{
 		{"one recipient", func(*trace) {}, "Return-Path: <s@y.test>\nDelivered-To: \"a b\"@example.test\nReceived: from mx.example.test\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <s@y.test>)\n\tfor <\"a b\"@example.test>; Fri, 06 Nov 2026 07:00:18 +0000\n", false},
 		{"several", func(t *trace) { t.RcptTo = nil }, "Return-Path: <s@y.test>\nReceived: from mx.example.test\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <s@y.test>); Fri, 06 Nov 2026 07:00:18 +0000\n", false},
-		{"null sender, odd LHLO", func(t *trace) { t.RcptTo, t.MailFrom, t.Helo = nil, mailaddr.Address{}, "a (b" }, "Return-Path: <>\nReceived: from unknown\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <>); Fri, 06 Nov 2026 07:00:18 +0000\n", false},
-		{"sender is not UTF-8", func(t *trace) { t.RcptTo, t.MailFrom.LocalPart = nil, "\xff" }, "", true},
+		{"null sender, odd LHLO", func(t *trace) {
+			t.RcptTo, t.MailFrom, t.ReturnPath, t.Helo = nil, mailaddr.Address{}, mailaddr.Address{}, "a (b"
+		}, "Return-Path: <>\nReceived: from unknown\n\tby mx.example.test with LMTP\n\tid ABC.1\n\t(envelope-from <>); Fri, 06 Nov 2026 07:00:18 +0000\n", false},
+		{"sender is not UTF-8", func(t *trace) { t.RcptTo, t.MailFrom.LocalPart, t.ReturnPath.LocalPart = nil, "\xff", "\xff" }, "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tr := tr
@@ -215,7 +218,7 @@ func FuzzEnvelope(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b, _ := trace{MailFrom: a, RcptTo: &a, Helo: helo, Hostname: host, ID: "X.1", Date: time.Unix(0, 0)}.fields()
+		b, _ := trace{With: Default().Headers, MailFrom: a, ReturnPath: a, RcptTo: &a, Helo: helo, Hostname: host, ID: "X.1", Date: time.Unix(0, 0)}.fields()
 		for line := range strings.Lines(string(b)) {
 			name, _, _ := strings.Cut(line, ":")
 			if line[0] != ' ' && line[0] != '\t' && name != "Return-Path" && name != "Delivered-To" && name != "Received" ||

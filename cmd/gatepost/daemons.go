@@ -99,7 +99,7 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 		return nil, err
 	}
 	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
-		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn,
+		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn, SRS: d.forward.srs,
 	}, log)
 	return d, err
 }

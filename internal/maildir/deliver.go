@@ -21,60 +21,96 @@ const bufferBytes = 32 << 10
 type Message struct {
 	// To is the owner of the mailbox, without detail.
 	To mailaddr.Address
-	// Folder is where the message goes; it is made if it is missing.
-	Folder Folder
+	// Folder is where the message goes. It is made if it is missing, unless
+	// NoCreate is set, and then subscribed if Subscribe is.
+	Folder              Folder
+	NoCreate, Subscribe bool
 	// Header is put in front of the message: whole fields.
 	Header []byte
-	// Body is the message as it came, read to its end. It and Header may have
-	// CRLF or LF line ends.
-	Body io.Reader
+	// Body returns the message as it came, from its first byte, as often as it is
+	// called. It and Header may have CRLF or LF line ends.
+	Body func() io.Reader
+	// Share is the file that all copies of the message share, nil for a file of
+	// its own. All have the same Header and the same bytes in Body.
+	Share *Share
+	// Source makes a retry known.
+	Source Source
+	Quota  Quota
 }
 
 // Stored says that a message is on the disk for good. Only Deliver makes one
 // that is not zero, after the last fsync.
 type Stored struct {
-	name   string
-	folder Folder
-	size   int64
+	name    string
+	folder  Folder
+	size    int64
+	again   bool
+	problem error
 }
 
 // IsZero reports whether nothing was stored.
 func (s Stored) IsZero() bool { return s.name == "" }
 
-// Name returns the name of the file in new.
+// Name returns the name of the file; it is in new, or in cur where Again is set
+// and somebody has read it.
 func (s Stored) Name() string { return s.name }
 
 // Folder returns where the message is.
 func (s Stored) Folder() Folder { return s.folder }
 
-// Size returns the size of the file in bytes.
+// Size returns the size of the file in bytes, 0 where Again is set.
 func (s Stored) Size() int64 { return s.size }
+
+// Again reports that an earlier delivery was found and nothing was written.
+func (s Stored) Again() bool { return s.again }
+
+// Problem returns what went wrong beside: the message is safe, but abandoned
+// files, the subscription, the size of the mailbox or an earlier delivery could
+// not be seen to.
+func (s Stored) Problem() error { return s.problem }
+
+// Config is what a Store works with.
+type Config struct {
+	// Root is the directory above all mailboxes, an absolute path. It may be a
+	// symbolic link and has to be there when mail comes.
+	Root string
+	// Host goes into file names.
+	Host string
+	// UTF8 has the names of folders in UTF-8 on the disk (Dovecot's mail_location
+	// with ":UTF-8"), not in modified UTF-7.
+	UTF8 bool
+}
 
 // Store delivers into the mailboxes below one mail root. It is safe for
 // concurrent use.
 type Store struct {
-	root  string
-	sys   system
-	names *names
-	bufs  sync.Pool
+	cfg     Config
+	sys     system
+	names   *names
+	bufs    sync.Pool
+	commits commits
+	retries *retries
 
 	mu      sync.Mutex // guards durable
-	durable map[string]identity
+	durable map[string]settled
 }
 
-// New returns a Store for the mailboxes below root, an absolute path; the root
-// itself may be a symbolic link and has to be there when mail comes. Host goes
-// into file names.
-func New(root, host string) (*Store, error) {
-	if !filepath.IsAbs(root) {
-		return nil, fmt.Errorf("mail root %q is not an absolute path", root)
+// errPanicked is what others hear whose work was done by one that panicked.
+var errPanicked = errors.New("the delivery that this one waited for panicked")
+
+// New returns a Store.
+func New(cfg Config) (*Store, error) {
+	if !filepath.IsAbs(cfg.Root) {
+		return nil, fmt.Errorf("mail root %q is not an absolute path", cfg.Root)
 	}
+	cfg.Root = filepath.Clean(cfg.Root)
 	return &Store{
-		root:    filepath.Clean(root),
+		cfg:     cfg,
 		sys:     kernel{},
-		names:   newNames(host),
+		names:   newNames(cfg.Host),
 		bufs:    sync.Pool{New: func() any { return new(buffers) }},
-		durable: make(map[string]identity),
+		retries: newRetries(time.Now()),
+		durable: make(map[string]settled),
 	}, nil
 }
 
@@ -86,10 +122,12 @@ type buffers struct {
 
 // Deliver writes m and returns once it would survive a power cut. On an error
 // nothing is left behind that a reader of the mailbox could see, as far as the
-// disk still obeys. Every error is transient; a full disk or quota carries
-// reply.DiskFull. A retry after an error is a new message.
+// disk still obeys. Every error is transient but ErrQuota, whose class is the
+// caller's choice; a full disk or quota of the file system carries
+// reply.DiskFull. A retry after an error is a new message, unless it has a
+// Source.
 func (s *Store) Deliver(ctx context.Context, m Message) (Stored, error) {
-	st, err := s.deliver(ctx, m)
+	st, err := s.deliver(ctx, &m)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		err = reply.WithError(reply.DiskFull, err)
 	}
@@ -99,38 +137,87 @@ func (s *Store) Deliver(ctx context.Context, m Message) (Stored, error) {
 	return st, nil
 }
 
-func (s *Store) deliver(ctx context.Context, m Message) (Stored, error) {
-	domain, local, err := components(m.To)
-	if err != nil {
-		return Stored{}, err
-	}
+func (s *Store) deliver(ctx context.Context, m *Message) (Stored, error) {
 	if err := ctx.Err(); err != nil {
 		return Stored{}, err
 	}
-	c, err := s.openChain(domain, local, m.Folder)
+	c, problem, err := s.openChain(m)
 	if err != nil {
 		return Stored{}, err
 	}
 	defer c.close()
-	base := s.names.next(time.Now())
-	sizes, err := s.writeTemp(ctx, c, base, m)
+	maybe, release, err := s.retries.hold(ctx, m.Source, time.Now())
 	if err != nil {
 		return Stored{}, err
 	}
-	name := final(base, sizes.size, sizes.wire())
-	if err := s.publish(c, base, name); err != nil {
-		return Stored{}, err
+	defer release()
+	if maybe {
+		name, missed, err := s.find(c, m.Source.Key)
+		if err != nil || name != "" {
+			return Stored{name: name, folder: m.Folder, again: true, problem: problem}, err
+		}
+		problem = errors.Join(problem, missed)
 	}
-	return Stored{name: name, folder: m.Folder, size: sizes.size}, nil
+	st, err := s.store(ctx, c, m)
+	st.problem = errors.Join(problem, st.problem)
+	return st, err
 }
 
-// writeTemp writes tmp/base and syncs it. On an error the file is gone.
-func (s *Store) writeTemp(ctx context.Context, c *chain, base string, m Message) (lines, error) {
-	fd, err := s.sys.open(c.tmp, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, fileMode)
+// store writes the file or shares it, holds it against the quota, and makes it
+// visible.
+func (s *Store) store(ctx context.Context, c *chain, m *Message) (Stored, error) {
+	turn := m.Share.enter()
+	defer turn.named()
+	name := s.names.next(time.Now())
+	f, err := s.obtain(ctx, c, name, m)
 	if err != nil {
-		return lines{}, fmt.Errorf("create tmp/%s: %w", base, err)
+		return Stored{}, err
 	}
-	sizes, err := s.fill(ctx, fd, m)
+	kept, problem, err := s.checkQuota(c, m.Quota, f.sizes.size)
+	if err != nil {
+		return Stored{}, errors.Join(err, s.drop(f))
+	}
+	final := name.final(m.Source.Key, f.sizes)
+	if err := s.publish(ctx, c, f, final, m, turn); err != nil {
+		return Stored{}, err
+	}
+	if kept {
+		problem = errors.Join(problem, s.addSize(c, f.sizes.size))
+	}
+	return Stored{name: final, folder: m.Folder, size: f.sizes.size, problem: problem}, nil
+}
+
+// written is a whole file in a directory tmp, synced.
+type written struct {
+	tmp   int
+	name  string
+	sizes lines
+	// shared says that it stays in tmp for other copies.
+	shared bool
+}
+
+// obtain returns the file for m: a new one in c, or the shared one.
+func (s *Store) obtain(ctx context.Context, c *chain, name base, m *Message) (written, error) {
+	if m.Share != nil {
+		return m.Share.obtain(ctx, c, name, m)
+	}
+	return s.writeTemp(ctx, c, name.temp(), m)
+}
+
+// writeTemp writes a file in the tmp of c and syncs it. On an error the file is
+// gone.
+func (s *Store) writeTemp(ctx context.Context, c *chain, name string, m *Message) (written, error) {
+	fd, err := s.sys.open(c.tmp, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, c.files)
+	if err != nil {
+		return written{}, fmt.Errorf("create tmp/%s: %w", name, err)
+	}
+	if c.files != fileMode { // the umask may have taken the group's bits
+		err = s.sys.chmod(fd, c.files)
+	}
+	var sizes lines
+	if err == nil {
+		sizes, err = s.fill(ctx, fd, m)
+	}
 	if err == nil {
 		err = s.sys.fsync(fd)
 	}
@@ -139,28 +226,29 @@ func (s *Store) writeTemp(ctx context.Context, c *chain, base string, m Message)
 		err = cerr
 	}
 	if err != nil {
-		return lines{}, errors.Join(fmt.Errorf("write tmp/%s: %w", base, err), s.remove(c.tmp, base))
+		return written{}, errors.Join(fmt.Errorf("write tmp/%s: %w", name, err), s.remove(c.tmp, name))
 	}
-	return sizes, nil
+	return written{tmp: c.tmp, name: name, sizes: sizes}, nil
 }
 
 // fill writes the header and the body of m to fd.
-func (s *Store) fill(ctx context.Context, fd int, m Message) (lines, error) {
+func (s *Store) fill(ctx context.Context, fd int, m *Message) (lines, error) {
 	b := s.bufs.Get().(*buffers)
 	defer s.bufs.Put(b)
 	var l lines
 	out := l.append(b.out[:0], m.Header)
+	body := m.Body()
 	for {
-		n, rerr := m.Body.Read(b.in[:])
+		n, rerr := body.Read(b.in[:])
 		if len(out)+n+1 > len(b.out) {
-			if err := s.writeAll(fd, out); err != nil {
+			if err := writeAll(s.sys, fd, out); err != nil {
 				return l, err
 			}
 			out = b.out[:0]
 		}
 		out = l.append(out, b.in[:n])
 		if rerr == io.EOF {
-			return l, s.writeAll(fd, l.end(out))
+			return l, writeAll(s.sys, fd, l.end(out))
 		}
 		if rerr != nil {
 			return l, fmt.Errorf("read message: %w", rerr)
@@ -171,47 +259,56 @@ func (s *Store) fill(ctx context.Context, fd int, m Message) (lines, error) {
 	}
 }
 
-// writeAll writes p, however little the system takes at a time.
-func (s *Store) writeAll(fd int, p []byte) error {
-	for len(p) > 0 {
-		n, err := s.sys.write(fd, p)
-		if err != nil {
+// publish puts f into new under the final name without overwriting, and syncs
+// new. On an error neither is left: the message is not promised, and will come
+// again.
+func (s *Store) publish(ctx context.Context, c *chain, f written, final string, m *Message, t *turn) error {
+	err := s.name(c, f, final)
+	if f.shared && notShareable(err) {
+		// This mailbox cannot have the file: it gets its own.
+		if f, err = s.writeTemp(ctx, c, s.names.next(time.Now()).temp(), m); err != nil {
 			return err
 		}
-		if n <= 0 {
-			return io.ErrShortWrite
-		}
-		p = p[n:]
+		err = s.name(c, f, final)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("put tmp/%s into new: %w", f.name, err), s.drop(f))
+	}
+	if others := t.named(); others != nil {
+		<-others
+	}
+	if err := s.commits.sync(c.id, func() error { return s.sys.fsync(c.new) }); err != nil {
+		return errors.Join(fmt.Errorf("sync new: %w", err), s.remove(c.new, final))
 	}
 	return nil
 }
 
-// publish moves tmp/base to new/name without overwriting, and syncs new. On an
-// error neither is left: the message is not promised, and will come again.
-func (s *Store) publish(c *chain, base, name string) error {
-	if err := s.move(c, base, name); err != nil {
-		return errors.Join(fmt.Errorf("rename tmp/%s to new: %w", base, err), s.remove(c.tmp, base))
+// name gives f its final name: a shared file gets one more, another moves;
+// where the file system knows no RENAME_NOREPLACE it links and unlinks, which
+// does not overwrite either.
+func (s *Store) name(c *chain, f written, final string) error {
+	if f.shared {
+		return s.sys.link(f.tmp, f.name, c.new, final)
 	}
-	if err := s.sys.fsync(c.new); err != nil {
-		return errors.Join(fmt.Errorf("sync new: %w", err), s.remove(c.new, name))
-	}
-	return nil
-}
-
-// move renames; where the file system knows no RENAME_NOREPLACE it links and
-// unlinks, which does not overwrite either.
-func (s *Store) move(c *chain, base, name string) error {
-	err := s.sys.rename(c.tmp, base, c.new, name)
+	err := s.sys.rename(f.tmp, f.name, c.new, final)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	if err := s.sys.link(c.tmp, base, c.new, name); err != nil {
+	if err := s.sys.link(f.tmp, f.name, c.new, final); err != nil {
 		return err
 	}
-	if err := s.sys.unlink(c.tmp, base); err != nil {
-		return errors.Join(err, s.remove(c.new, name))
+	if err := s.sys.unlink(f.tmp, f.name); err != nil {
+		return errors.Join(err, s.remove(c.new, final))
 	}
 	return nil
+}
+
+// drop removes a file that has no name in new; a shared one is its Share's.
+func (s *Store) drop(f written) error {
+	if f.shared {
+		return nil
+	}
+	return s.remove(f.tmp, f.name)
 }
 
 // remove unlinks what a failed delivery left; a file that is not there is none.

@@ -23,12 +23,31 @@ var alice = mailaddr.Address{LocalPart: "alice", Domain: "example.org"}
 
 func newStore(t testing.TB, root string) *Store {
 	t.Helper()
-	s, err := New(root, "mx.example.org")
+	s, err := New(Config{Root: root, Host: "mx.example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// memoryDir is a directory that a test with thousands of syncs has for itself, in
+// memory where the machine has one.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "gatepost-maildir-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// text is a body of a Message.
+func text(s string) func() io.Reader { return func() io.Reader { return strings.NewReader(s) } }
 
 // files returns the regular files below dir, by path relative to it.
 func files(t testing.TB, dir string) map[string]string {
@@ -72,7 +91,7 @@ func TestDeliver(t *testing.T) {
 			root := t.TempDir()
 			s := newStore(t, root)
 			st, err := s.Deliver(t.Context(), Message{To: alice, Folder: tc.folder, Header: []byte(tc.header),
-				Body: iotest.HalfReader(strings.NewReader(tc.body))})
+				Body: func() io.Reader { return iotest.HalfReader(strings.NewReader(tc.body)) }})
 			if err != nil || st.IsZero() || st.Folder() != tc.folder || st.Size() != int64(len(tc.want)) {
 				t.Fatalf("Deliver = %+v, %v", st, err)
 			}
@@ -127,7 +146,7 @@ func TestDeliverConcurrently(t *testing.T) {
 	for i := range 40 {
 		wg.Go(func() {
 			to := mailaddr.Address{LocalPart: fmt.Sprint("u", i%3), Domain: "example.org"}
-			if _, err := s.Deliver(context.Background(), Message{To: to, Folder: []Folder{Inbox, Junk}[i%2], Body: strings.NewReader("x\r\n")}); err != nil {
+			if _, err := s.Deliver(context.Background(), Message{To: to, Folder: []Folder{Inbox, Junk}[i%2], Body: text("x\r\n")}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -156,12 +175,12 @@ func TestNoSymbolicLinkIsFollowed(t *testing.T) {
 			if err := os.Symlink(elsewhere, path); err != nil {
 				t.Fatal(err)
 			}
-			_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: strings.NewReader("x")})
+			_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: text("x")})
 			if link == "example.org/alice/Maildir/new" || link == "example.org/alice/Maildir/tmp" {
 				if err != nil {
 					t.Fatalf("Junk does not pass there: %v", err)
 				}
-				_, err = newStore(t, root).Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")})
+				_, err = newStore(t, root).Deliver(t.Context(), Message{To: alice, Body: text("x")})
 			}
 			if err == nil || reply.FromError(err) != reply.Broken {
 				t.Errorf("Deliver = %v, want a transient error", err)
@@ -176,7 +195,7 @@ func TestNoSymbolicLinkIsFollowed(t *testing.T) {
 		if err := os.Symlink(root, link); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := newStore(t, link).Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")}); err != nil {
+		if _, err := newStore(t, link).Deliver(t.Context(), Message{To: alice, Body: text("x")}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -192,10 +211,12 @@ func TestDeliverRefuses(t *testing.T) {
 		ctx  context.Context
 		m    Message
 	}{
-		{"dot dot", t.Context(), Message{To: mailaddr.Address{LocalPart: "..", Domain: "example.org"}, Body: strings.NewReader("x")}},
-		{"folder with a slash", t.Context(), Message{To: alice, Folder: "../x", Body: strings.NewReader("x")}},
-		{"cancelled", gone, Message{To: alice, Body: strings.NewReader("x")}},
-		{"message that cannot be read", t.Context(), Message{To: alice, Body: io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(io.ErrUnexpectedEOF))}},
+		{"dot dot", t.Context(), Message{To: mailaddr.Address{LocalPart: "..", Domain: "example.org"}, Body: text("x")}},
+		{"folder with a slash", t.Context(), Message{To: alice, Folder: "../x", Body: text("x")}},
+		{"cancelled", gone, Message{To: alice, Body: text("x")}},
+		{"message that cannot be read", t.Context(), Message{To: alice, Body: func() io.Reader {
+			return io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(io.ErrUnexpectedEOF))
+		}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			st, err := s.Deliver(tc.ctx, tc.m)
@@ -207,7 +228,7 @@ func TestDeliverRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := New("relative", "h"); err == nil {
+	if _, err := New(Config{Root: "relative", Host: "h"}); err == nil {
 		t.Error("a relative mail root was taken")
 	}
 }
@@ -217,7 +238,7 @@ func TestMailboxRemovedWhileWeRun(t *testing.T) {
 	root := t.TempDir()
 	s := newStore(t, root)
 	for range 2 {
-		if _, err := s.Deliver(t.Context(), Message{To: alice, Body: strings.NewReader("x")}); err != nil {
+		if _, err := s.Deliver(t.Context(), Message{To: alice, Body: text("x")}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(root, "example.org/alice/Maildir/cur")); err != nil {
@@ -247,7 +268,7 @@ func TestOddMaildirfolderIsNotOpened(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go func() {
-				_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: strings.NewReader("x")})
+				_, err := newStore(t, root).Deliver(t.Context(), Message{To: alice, Folder: Junk, Body: text("x")})
 				done <- err
 			}()
 			select {

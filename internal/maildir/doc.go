@@ -4,9 +4,18 @@
 //
 // The steps are those of the Maildir standard (https://cr.yp.to/proto/maildir.html):
 // create tmp/NAME exclusively, write, fsync, rename into new without
-// overwriting, fsync new. Lines end in LF on the disk; a bare CR and a NUL stay
-// as they came. The final name tells the exact sizes (",S=…,W=…"), which Dovecot
-// takes on trust. Folders are Maildir++ (".Junk" beside new, cur and tmp).
+// overwriting, fsync new. Deliveries into one directory that finish together
+// share its sync; copies of one message share a file (hard links), where the
+// file system has them. Lines end in LF on the disk; a bare CR and a NUL stay as
+// they came. The final name tells the exact sizes (",S=…,W=…"), which Dovecot
+// takes on trust. Folders are Maildir++ (".Junk" beside new, cur and tmp), their
+// names in modified UTF-7. What we make in a mailbox has the mode of the
+// directory above it. What is left in tmp for 36 hours is removed.
+//
+// A message with a Source has 128 bits of its Key's hash in its final name, so
+// that it is known when it comes again: there is no record that could be lost or
+// be ahead of the file. A mailbox is looked through only for what this process
+// may not be the first to try.
 //
 // A mailbox is at ROOT/DOMAIN/LOCALPART/Maildir. Below the mail root every
 // directory is opened from its parent (openat) and no symbolic link is
@@ -14,13 +23,15 @@
 // us below the root, but follows links that stay there, into another user's
 // mailbox; so it is not used.
 //
-// What is Dovecot's own is left alone: dovecot-uidlist, dovecot.index*,
-// dovecot-keywords, subscriptions. A new Junk folder is therefore shown by
-// every client only where Dovecot has "mailbox Junk { auto = subscribe }".
+// Of Dovecot's own files two are written, by its rules: maildirsize where a
+// quota is asked for, and subscriptions when a folder is made. dovecot-uidlist,
+// dovecot.index* and dovecot-keywords are left alone.
 //
-// Limits: one mail user owns all mailboxes and this process runs as it; files
-// are 0600 and directories 0700. No quota is kept: maildirsize is read for others
-// and not written, so that Dovecot learns of our mail with its next count. Folder names are plain ASCII. Several recipients get a file each,
-// no hard links. What a killed process left in tmp is not removed here: Dovecot
-// does that after 36 hours.
+// Limits: one mail user owns all mailboxes and this process runs as it; one that
+// belongs to another uid is refused (ErrOwner). Folders of LAYOUT=fs are refused
+// (ErrLayout). Two processes that deliver into the same mailboxes do not know of
+// each other's first tries: what comes again to the other one within its life is
+// delivered twice. A user who moves or deletes a message before it comes again
+// gets it again. Copies that share a file count fully on each quota of
+// maildirsize, and once on one of the file system.
 package maildir

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -54,41 +53,4 @@ func safe(s string) bool {
 		}
 	}
 	return true
-}
-
-// Folder is a folder of a mailbox by its Maildir++ name, levels joined by dots
-// ("Archive.2026"). The zero Folder is the inbox.
-type Folder string
-
-const (
-	// Inbox is the mailbox itself.
-	Inbox Folder = ""
-	// Junk is where marked mail goes.
-	Junk Folder = "Junk"
-)
-
-// String returns the name that IMAP clients see.
-func (f Folder) String() string {
-	if f == Inbox {
-		return "INBOX"
-	}
-	return string(f)
-}
-
-// dir returns the directory name of f below Maildir, "" for the inbox. Names
-// that need modified UTF-7 (RFC 3501 §5.1.3), and empty levels, are refused.
-func (f Folder) dir() (string, error) {
-	if f == Inbox {
-		return "", nil
-	}
-	s := string(f)
-	if !safe(s) || strings.HasSuffix(s, ".") || strings.Contains(s, "..") {
-		return "", fmt.Errorf("folder %q: %w", s, ErrUnsafe)
-	}
-	for i := range len(s) {
-		if s[i] >= 0x80 || s[i] == '&' {
-			return "", fmt.Errorf("folder %q: %w", s, ErrUnsafe)
-		}
-	}
-	return "." + s, nil
 }

@@ -59,53 +59,32 @@ func FuzzHome(f *testing.F) {
 	})
 }
 
-func TestFolderDir(t *testing.T) {
-	for _, tc := range []struct {
-		in   Folder
-		want string
-		ok   bool
-	}{
-		{Inbox, "", true},
-		{Junk, ".Junk", true},
-		{"Archive.2026", ".Archive.2026", true},
-		{"..", "", false},
-		{".Junk", "", false},
-		{"a/b", "", false},
-		{"a..b", "", false},
-		{"a.", "", false},
-		{"Entwürfe", "", false},
-		{"R&D", "", false},
-		{"a\nb", "", false},
-	} {
-		got, err := tc.in.dir()
-		if got != tc.want || (err == nil) != tc.ok {
-			t.Errorf("Folder(%q).dir() = %q, %v, want %q", string(tc.in), got, err, tc.want)
-		}
-	}
-}
-
 func TestNames(t *testing.T) {
 	n := newNames("mx/a:b")
 	now := time.Unix(1795157745, 999999*1000)
 	seen := map[string]bool{}
 	for range 1000 {
-		s := n.next(now)
+		s := n.next(now).temp()
 		if seen[s] || strings.ContainsAny(s, "/:\n,") || !strings.HasSuffix(s, `.mx\057a\072b`) {
 			t.Fatalf("next() = %q", s)
 		}
 		seen[s] = true
 	}
 	first, second := newNames(""), newNames("")
-	if a := first.next(now); !strings.HasPrefix(a, "1795157745.M999999P") || !strings.HasSuffix(a, ".localhost") {
+	if a := first.next(now).temp(); !strings.HasPrefix(a, "1795157745.M999999P") || !strings.HasSuffix(a, ".localhost") {
 		t.Errorf("next() = %q", a)
 	}
-	if b := first.next(now); !strings.HasPrefix(b, "1795157746.M0P") {
+	if b := first.next(now).temp(); !strings.HasPrefix(b, "1795157746.M0P") {
 		t.Errorf("the second name in one microsecond = %q, want the next microsecond", b)
 	}
-	if a, b := first.next(now), second.next(now); a == b {
+	if a, b := first.next(now).temp(), second.next(now).temp(); a == b {
 		t.Errorf("two sources gave %q", a)
 	}
-	if got := final("x.host", 251, 263); got != "x.host,S=251,W=263" {
+	b := base{unique: "1.M2P3Q4", random: "R5.", host: "h"}
+	if got := b.final(Key{}, lines{size: 251, lone: 12}); got != "1.M2P3Q4R5.h,S=251,W=263" {
+		t.Errorf("final = %q", got)
+	}
+	if got := b.final(Key{15: 1}, lines{size: 1}); got != "1.M2P3Q4K00000000000000000000000000000001.h,S=1,W=1" {
 		t.Errorf("final = %q", got)
 	}
 }

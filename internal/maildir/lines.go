@@ -17,25 +17,34 @@ func (l *lines) wire() int64 { return l.size + l.lone }
 // append appends the disk form of src to dst. A CR at the end of src is kept
 // back until the next call, or end.
 func (l *lines) append(dst, src []byte) []byte {
+	from := len(dst)
 	if l.cr && len(src) > 0 {
 		l.cr = false
 		if src[0] != '\n' {
-			dst = l.put(dst, []byte{'\r'})
+			dst = append(dst, '\r')
 		}
 	}
-	for len(src) > 0 {
+	for {
 		i := bytes.IndexByte(src, '\r')
 		if i < 0 {
-			return l.put(dst, src)
+			dst = append(dst, src...)
+			break
 		}
-		dst, src = l.put(dst, src[:i]), src[i+1:]
-		switch {
-		case len(src) == 0:
+		if i+1 == len(src) {
+			dst = append(dst, src[:i]...)
 			l.cr = true
-		case src[0] != '\n':
-			dst = l.put(dst, []byte{'\r'})
+			break
 		}
+		if src[i+1] != '\n' {
+			i++ // a CR alone stays
+			dst = append(dst, src[:i]...)
+			src = src[i:]
+			continue
+		}
+		dst = append(dst, src[:i]...)
+		src = src[i+1:]
 	}
+	l.count(dst[from:])
 	return dst
 }
 
@@ -43,21 +52,21 @@ func (l *lines) append(dst, src []byte) []byte {
 func (l *lines) end(dst []byte) []byte {
 	if l.cr {
 		l.cr = false
-		dst = l.put(dst, []byte{'\r'})
+		dst = append(dst, '\r')
+		l.count(dst[len(dst)-1:])
 	}
 	return dst
 }
 
-// put appends p, which holds no CR unless it is a CR alone.
-func (l *lines) put(dst, p []byte) []byte {
+// count takes note of what goes to the disk.
+func (l *lines) count(p []byte) {
 	if len(p) == 0 {
-		return dst
+		return
 	}
-	l.lone += int64(bytes.Count(p, []byte{'\n'}))
+	l.lone += int64(bytes.Count(p, []byte{'\n'}) - bytes.Count(p, []byte("\r\n")))
 	if p[0] == '\n' && l.last == '\r' {
 		l.lone--
 	}
 	l.size += int64(len(p))
 	l.last = p[len(p)-1]
-	return append(dst, p...)
 }

@@ -39,11 +39,15 @@ func newNames(host string) *names {
 	return &names{host: b.String()}
 }
 
+// base is the name of one delivery: in tmp it is random, so that nobody meets
+// what a killed process left, and in new it tells the Key.
+type base struct{ unique, random, host string }
+
 // next returns a base name without sizes. Seconds come first, then the
 // microseconds after "M", both growing from call to call: Dovecot gives UIDs to
 // new files in that order. Counter and random bytes make it unique where a
 // process id comes back within the second.
-func (n *names) next(now time.Time) string {
+func (n *names) next(now time.Time) base {
 	us := now.UnixMicro()
 	for {
 		last := n.last.Load()
@@ -54,12 +58,21 @@ func (n *names) next(now time.Time) string {
 	}
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
-	return fmt.Sprintf("%d.M%dP%dQ%dR%s.%s", us/1e6, us%1e6, os.Getpid(), n.count.Add(1),
-		hex.EncodeToString(random[:]), n.host)
+	return base{
+		unique: fmt.Sprintf("%d.M%dP%dQ%d", us/1e6, us%1e6, os.Getpid(), n.count.Add(1)),
+		random: "R" + hex.EncodeToString(random[:]) + ".", host: n.host,
+	}
 }
+
+// temp returns the name in tmp.
+func (b base) temp() string { return b.unique + b.random + b.host }
 
 // final returns the name in new: S is the size of the file, W the size with
 // every LF as CRLF.
-func final(base string, size, wire int64) string {
-	return fmt.Sprintf("%s,S=%d,W=%d", base, size, wire)
+func (b base) final(k Key, l lines) string {
+	mark := b.random
+	if k != (Key{}) {
+		mark = k.mark()
+	}
+	return fmt.Sprintf("%s%s%s,S=%d,W=%d", b.unique, mark, b.host, l.size, l.wire())
 }

@@ -89,7 +89,7 @@ func TestOrderOfSteps(t *testing.T) {
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			r.calls = nil
-			if _, err := step.store.Deliver(t.Context(), Message{To: alice, Folder: step.folder, Body: strings.NewReader("x")}); err != nil {
+			if _, err := step.store.Deliver(t.Context(), Message{To: alice, Folder: step.folder, Body: text("x")}); err != nil {
 				t.Fatal(err)
 			}
 			if fmt.Sprint(r.calls) != fmt.Sprint(step.want) {

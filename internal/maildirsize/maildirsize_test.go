@@ -86,3 +86,65 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFits(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		u    Usage
+		size int64
+		want bool
+	}{
+		{"no limit", Usage{Bytes: 1 << 40}, 1 << 30, true},
+		{"exactly", Usage{MaxBytes: 1000, Bytes: 900}, 100, true},
+		{"within the grace", Usage{MaxBytes: 1000, Bytes: 900}, 200, true},
+		{"above the grace", Usage{MaxBytes: 1000, Bytes: 900}, 201, false},
+		{"full", Usage{MaxBytes: 1000, Bytes: 1000}, 1, false},
+		{"messages", Usage{MaxMessages: 5, Messages: 4}, 1, true},
+		{"too many messages", Usage{MaxMessages: 5, Messages: 5}, 1, false},
+		{"huge", Usage{MaxBytes: 1000}, 1<<63 - 1, false},
+	} {
+		if got := tc.u.Fits(tc.size); got != tc.want {
+			t.Errorf("%s: %+v.Fits(%d) = %t", tc.name, tc.u, tc.size, got)
+		}
+	}
+}
+
+// What File writes Parse reads, with the changes that were appended.
+func TestFileAndChange(t *testing.T) {
+	for _, u := range []Usage{
+		{MaxBytes: 20480, MaxMessages: 50, Bytes: 9312, Messages: 12},
+		{MaxBytes: 1},
+		{MaxMessages: 7, Messages: 3},
+	} {
+		got, err := Parse(append(u.File(), Change(5, 1)...))
+		want := u
+		want.Bytes, want.Messages = u.Bytes+5, u.Messages+1
+		if err != nil || got != want {
+			t.Errorf("Parse(%q) = %+v, %v, want %+v", u.File(), got, err, want)
+		}
+		if l, ok := Limits(u.File()); !ok || l.MaxBytes != u.MaxBytes || l.MaxMessages != u.MaxMessages || l.Bytes != 0 {
+			t.Errorf("Limits(%q) = %+v, %t", u.File(), l, ok)
+		}
+	}
+	if (Usage{Bytes: 5}).File() != nil {
+		t.Error("a file without a limit")
+	}
+	if _, ok := Limits([]byte("20S")); ok {
+		t.Error("half a line is a limit")
+	}
+}
+
+func TestFileSize(t *testing.T) {
+	for name, want := range map[string]int64{
+		"1.M2P3.h,S=251,W=263": 251, "1.M2P3.h,S=251,W=263:2,S": 251, "1.h,W=5,S=4": 4,
+		"1.h": -1, "1.h:2,S=5": -1, "1.h,S=x": -1, "1.h,S=-1": -1, "1.h,S=99999999999999999999": -1,
+	} {
+		got, ok := FileSize(name)
+		if !ok {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("FileSize(%q) = %d, want %d", name, got, want)
+		}
+	}
+}

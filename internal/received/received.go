@@ -73,6 +73,27 @@ func Parse(value, hostname string) (f Field, ok bool) {
 	return f, true
 }
 
+// ByLMTP reports whether value is a Received field, unfolded, of a delivery by
+// LMTP on hostname, as our delivery daemon and Dovecot write it:
+//
+//	from HELO (comments) by HOSTNAME (comments) with LMTP id ...
+func ByLMTP(value, hostname string) bool {
+	if len(value) > maxBytes || hostname == "" {
+		return false
+	}
+	w := words{rest: value}
+	if w.next() != "from" {
+		return false
+	}
+	w.next()
+	w.comments()
+	if w.next() != "by" || !strings.EqualFold(w.next(), hostname) {
+		return false
+	}
+	w.comments()
+	return w.next() == "with" && strings.HasPrefix(strings.ToUpper(w.next()), "LMTP") && !w.bad
+}
+
 // parseDate reads "Fri, 20 Nov 2026 06:55:35 +0000 (UTC)" and nothing more.
 func parseDate(s string) (time.Time, bool) {
 	s, zone, found := strings.Cut(s, "(")

@@ -83,3 +83,23 @@ func FuzzValidQueueID(f *testing.F) {
 		}
 	})
 }
+
+func TestByLMTP(t *testing.T) {
+	for value, want := range map[string]bool{
+		"from mx.example.test by mx.example.test with LMTP id ABC.1 (envelope-from <s@y.test>) for <a@b>; Fri, 06 Nov 2026 07:00:18 +0000": true,
+		"from mx.example.test ([127.0.0.1]) by MX.example.test with LMTP id 1; x":                                                          true,
+		"from mx.example.test by mx.example.test (Dovecot) with LMTPS id 1; x":                                                             true,
+		"from x by mx.other.test with LMTP id 1; x":                                                                                        false,
+		"from x (y [192.0.2.1]) by mx.example.test (Postfix) with ESMTP id 1; x":                                                           false,
+		"from by mx.example.test with LMTP":                                                                                                false,
+		"by mx.example.test with LMTP":                                                                                                     false,
+		"":                                                                                                                                 false,
+	} {
+		if got := ByLMTP(value, "mx.example.test"); got != want {
+			t.Errorf("ByLMTP(%q) = %t", value, got)
+		}
+	}
+	if ByLMTP("from x by  with LMTP", "") {
+		t.Error("no host is a host")
+	}
+}

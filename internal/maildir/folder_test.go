@@ -1,0 +1,71 @@
+package maildir
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestFolderOnDisk(t *testing.T) {
+	for _, tc := range []struct {
+		in    string
+		want  string // "" is refused
+		plain string // with UTF8; "" is the same
+	}{
+		{"Junk", "Junk", ""},
+		{"Archive.2026", "Archive.2026", ""},
+		{"Entwürfe", "Entw&APw-rfe", "Entwürfe"},
+		{"R&D", "R&-D", "R&D"},
+		{"~peter", "", ""},
+		{"mail.日本語.台北", "mail.&ZeVnLIqe-.&U,BTFw-", "mail.日本語.台北"}, // RFC 3501 §5.1.3
+		{"😀", "&2D3eAA-", "😀"},
+		{"a b", "a b", ""},
+		{"..", "", ""},
+		{".Junk", "", ""},
+		{"a/b", "", ""},
+		{"a..b", "", ""},
+		{"a.", "", ""},
+		{"a\nb", "", ""},
+		{"a\xff", "", ""},
+		{"", "", ""},
+		{strings.Repeat("a", 200), strings.Repeat("a", 200), ""},
+		{strings.Repeat("ü", 100), "", ""}, // longer in UTF-7
+	} {
+		f, err := ParseFolder(tc.in)
+		got, serr := f.stored(false)
+		if (err == nil) != (tc.want != "") || err == nil && (got != tc.want || serr != nil) || err != nil && !errors.Is(err, ErrUnsafe) {
+			t.Errorf("ParseFolder(%q) = %q, %v, stored %q, %v, want %q", tc.in, f, err, got, serr, tc.want)
+		}
+		if tc.plain == "" {
+			tc.plain = tc.want
+		}
+		if got, _ := f.stored(true); err == nil && got != tc.plain {
+			t.Errorf("Folder(%q).stored(true) = %q, want %q", tc.in, got, tc.plain)
+		}
+	}
+	if f, err := ParseFolder("inbox"); f != Inbox || err != nil {
+		t.Errorf("ParseFolder(inbox) = %q, %v", f, err)
+	}
+}
+
+func FuzzFolder(f *testing.F) {
+	for _, s := range []string{"Junk", "a/b", "..", "&", "日本", "a\x00", "~x", "INBOX"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		folder, err := ParseFolder(s)
+		if err != nil {
+			return
+		}
+		for _, plain := range []bool{false, true} {
+			name, err := folder.stored(plain)
+			if err != nil && !errors.Is(err, ErrUnsafe) || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") || len(name) > MaxComponent {
+				t.Errorf("Folder(%q).stored(%t) = %q, %v", s, plain, name, err)
+			}
+			if !plain && len(name) != utf8.RuneCountInString(name) {
+				t.Errorf("Folder(%q) is stored as %q, which is no ASCII", s, name)
+			}
+		}
+	})
+}
