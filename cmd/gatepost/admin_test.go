@@ -144,7 +144,7 @@ func TestTwoCommands(t *testing.T) {
 // refuseWrites makes the file behave as on a full disk, or well again.
 func refuseWrites(t *testing.T, path, table string, refuse bool) {
 	t.Helper()
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(5000)") // the store may be in the middle of a try
 	if err != nil {
 		t.Fatal(err)
 	}
