@@ -97,8 +97,11 @@ func whyBanned(b guard.Ban) string {
 	if slices.Contains(b.Services, guard.MX) {
 		why = "port 25: " + why
 	}
-	if b.Shared {
-		why += "; accounts that logged in from there before still may"
+	switch {
+	case b.Shared && b.Manual:
+		why += "; not in the firewall, as an address in it is never banned"
+	case b.Shared:
+		why += "; accounts that logged in from there before, and addresses that are never banned, still get in"
 	}
 	if b.Observe {
 		why += " (only observed)"
@@ -135,6 +138,9 @@ func newBanAdd(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if s, err := c.GuardStatus(cmd.Context()); err == nil && s.Mode != unit.Enforce {
+			warn(cmd.ErrOrStderr(), "nobody is refused: guard.mode is %s", printable(string(s.Mode)))
+		}
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), b)
 		}
@@ -166,7 +172,7 @@ func newBanRemove(a *app) *cobra.Command {
 			}
 			err = c.RemoveBan(cmd.Context(), p)
 			if errors.Is(err, guard.ErrNotFound) {
-				return noBan(netaddr.String(p))
+				return hint(fmt.Errorf("no ban of %s", netaddr.String(p)), "gatepost ban explain %s names the bans around it, if there are any", p.Addr())
 			}
 			return err
 		}}
@@ -186,9 +192,6 @@ func networkOf(ctx context.Context, c *admin.Client, id string) (netip.Prefix, e
 			return b.Network, nil
 		}
 	}
-	return netip.Prefix{}, noBan(id)
-}
-
-func noBan(what string) error {
-	return hint(fmt.Errorf("no ban of %s", what), "gatepost ban list shows the networks that are refused")
+	// Only bans of networks are listed.
+	return netip.Prefix{}, hint(fmt.Errorf("no ban of %s", id), "one that closes an account or a password is in no list: gatepost ban explain ADDRESS")
 }

@@ -102,7 +102,11 @@ program's own socket knows it: an address from a header field may be anybody's.`
 		if v.Ban == nil {
 			return nil
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is refused until %s UTC: %s\n", netaddr.String(v.Ban.Network),
+		is := "is"
+		if !v.Refused { // guard.mode, or that of the rule, is observe
+			is = "would be"
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s %s refused until %s UTC: %s\n", netaddr.String(v.Ban.Network), is,
 			v.Ban.Until.UTC().Format(time.DateTime), printable(v.Ban.Reason))
 		return err
 	}

@@ -78,6 +78,19 @@ func TestGuardReplay(t *testing.T) {
 	}
 }
 
+// TestObservingSaysSo: nobody is told that somebody is refused who is not.
+func TestObservingSaysSo(t *testing.T) {
+	m := newMachine(t)
+	m.configure(t, "guard: {mode: observe}\n")
+	a := m.run(t, "ban", "add", "203.0.113.9")
+	if a.code != 0 || a.talk != "gatepost: warning: nobody is refused: guard.mode is observe\n" {
+		t.Errorf("ban add: exit %d: %s", a.code, a.talk)
+	}
+	if out := m.must(t, "ban", "list"); !strings.Contains(out, "(only observed)") {
+		t.Errorf("ban list says\n%s", out)
+	}
+}
+
 func TestGuardReportNeedsAService(t *testing.T) {
 	m := newMachine(t)
 	for _, args := range [][]string{{"report", "203.0.113.7"}, {"report", "no-address", "--service", "web"}} {
@@ -101,7 +114,7 @@ func TestExplainedBan(t *testing.T) {
 	}
 	for _, want := range []string{
 		"banned      203.0.113.9, ban x7q2mk4a, closes logins\n",
-		"why         15 different wrong passwords within 7d; accounts that logged in from there before still may\n",
+		"why         15 different wrong passwords within 7d; accounts that logged in from there before, and addresses that are never banned, still get in\n",
 		"setting     guard.rules.slow\n", "until       2026-11-01 10:00:00 UTC\n", "this is number 2\n",
 		"lift        gatepost ban remove 203.0.113.9\n", "closed      1 account of its network", "proven      3 accounts",
 		"it stays open\n", "slow     10   21", `a\x1b[31m`,

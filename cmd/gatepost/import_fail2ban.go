@@ -162,7 +162,7 @@ func (r banImport) print(stdout, stderr io.Writer) error {
 	for _, n := range r.Left {
 		where := ""
 		if n.Where != "" {
-			where = n.Where + ": "
+			where = printable(n.Where) + ": "
 		}
 		fmt.Fprintf(stderr, "not carried over: %s%s: %s\n", where, printable(n.What), printable(n.Why))
 		if n.Do != "" {

@@ -224,6 +224,10 @@ func TestBounds(t *testing.T) {
 	if c, err := Read(files("jail.conf", wide+"[dovecot]\nenabled=1\nport = %(a9)s\n")); err != nil || len(c.Notes) != 1 {
 		t.Errorf("%+v, %v", c.Notes, err)
 	}
+	// Names that stand for nothing are as many.
+	if c, err := Read(files("jail.conf", strings.Replace(wide, strings.Repeat("x", 1000), "", 1)+"[dovecot]\nenabled=1\nport = %(a9)s\n")); err != nil || len(c.Notes) != 1 {
+		t.Errorf("%+v, %v", c.Notes, err)
+	}
 	if _, err := Read(files("jail.conf", strings.Repeat("#", maxFile+1))); err == nil {
 		t.Error("a huge file is read")
 	}

@@ -16,6 +16,7 @@ const (
 	maxInclude = 10
 	maxDepth   = 10
 	maxValue   = 64 << 10
+	maxFills   = 1000
 )
 
 // option is a value and where it was set.
@@ -233,7 +234,8 @@ func (c *ini) get(jail, key string) (option, bool, error) {
 	if !ok {
 		return o, false, nil
 	}
-	value, err := c.fill(jail, o.value, 0)
+	left := maxFills
+	value, err := c.fill(jail, o.value, 0, &left)
 	if err != nil {
 		return o, true, fmt.Errorf("%s: %s: %w", o.where(), key, err)
 	}
@@ -241,8 +243,10 @@ func (c *ini) get(jail, key string) (option, bool, error) {
 	return o, true, nil
 }
 
-func (c *ini) fill(jail, s string, depth int) (string, error) {
-	if depth > maxDepth {
+// fill fills in what s names; left is how many names may still be. Ten names of
+// ten names each, and so on, are as bad as one that names itself.
+func (c *ini) fill(jail, s string, depth int, left *int) (string, error) {
+	if *left--; depth > maxDepth || *left < 0 {
 		return "", errDeep
 	}
 	var out strings.Builder
@@ -270,7 +274,7 @@ func (c *ini) fill(jail, s string, depth int) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("%%(%.60s)s is set nowhere", name)
 		}
-		value, err := c.fill(jail, value, depth+1)
+		value, err := c.fill(jail, value, depth+1, left)
 		if err != nil {
 			return "", err
 		}

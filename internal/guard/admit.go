@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/unit"
@@ -42,21 +43,42 @@ func (w *waiter) wake() { close(w.ready) }
 
 // all takes every waiter out of its lane.
 func (l *lanes) all() (out []*waiter) {
-	for key, h := range l.hosts {
-		for _, w := range h.waiting {
-			w.woken = true
-			out = append(out, w)
-		}
-		h.waiting = nil
-		l.tidy(key)
+	for key := range l.hosts {
+		out = append(out, l.empty(key)...)
 	}
 	return out
 }
 
-// wakeAll lets all look again: a network was closed, which may be theirs.
-func (l *lanes) wakeAll() {
-	for _, w := range l.all() {
-		w.wake()
+// empty takes the waiters out of a lane.
+func (l *lanes) empty(key uint64) (out []*waiter) {
+	h := l.hosts[key]
+	if h == nil {
+		return nil
+	}
+	out, h.waiting = h.waiting, nil
+	for _, w := range out {
+		w.woken = true
+	}
+	l.tidy(key)
+	return out
+}
+
+// wakeIn lets those look again whose network was closed, and nobody else: where
+// thousands wait and hundreds are banned, that would be a lot of looking.
+func (l *lanes) wakeIn(p netip.Prefix) {
+	wake := func(key uint64) {
+		for _, w := range l.empty(key) {
+			w.wake()
+		}
+	}
+	if key := hostKey(p.Addr()); networkOf(key).Bits() <= p.Bits() {
+		wake(key)
+		return
+	}
+	for key := range l.hosts {
+		if p.Overlaps(networkOf(key)) {
+			wake(key)
+		}
 	}
 }
 
@@ -239,13 +261,19 @@ func (l *lanes) leave(w *waiter) {
 // attempts wait, the shorter it is, so that the owner's comes to its turn.
 const pairPause = 2 * time.Second
 
-// pause is what is left of it.
+// pause is what is left of it. A clock that went back makes it no longer, and
+// where thousands wait they look less often each, so that looking costs the same.
 func (g *Guard) pause(v *view, last uint32, now time.Time) time.Duration {
 	waiting := 0
 	if l := g.lanes.hosts[v.host]; l != nil {
-		waiting = min(len(l.waiting), 100)
+		waiting = len(l.waiting)
 	}
-	return time.Unix(int64(last), 0).Add(pairPause / time.Duration(1+waiting)).Sub(now)
+	whole := pairPause / time.Duration(1+min(waiting, 100))
+	left := min(time.Unix(int64(last), 0).Add(whole).Sub(now), whole)
+	if left <= 0 {
+		return left
+	}
+	return max(left, leastWait*time.Duration(waiting/lookAhead))
 }
 
 // inHost says whether an attempt needs a place in the lane of its network.
@@ -289,11 +317,28 @@ func (g *Guard) room(c *settings, v *view, now time.Time) (time.Duration, bool) 
 	if l == nil {
 		return 0, true
 	}
-	n := 0
-	if h := g.counts.hosts.get(v.host); h != nil {
-		n = h.failures.count(now, find)
+	return retryAfter, l.flying == 0 || l.flying < g.left(c, v.host, now)
+}
+
+// left is how many failures of a network stay below each of its lines. It takes
+// that of one account for all of them, as nobody knows whose the next ones are.
+// It needs mu.
+func (g *Guard) left(c *settings, key uint64, now time.Time) int {
+	proven := g.proofs.hosts[key]
+	var h host
+	if p := g.counts.hosts.get(key); p != nil {
+		h = *p
 	}
-	return retryAfter, l.flying == 0 || n+l.flying < raised(c.MaxFailures, g.proofs.hosts[v.host])
+	n, r := raised(c.MaxFailures, proven)-h.failures.count(now, c.FindTime.Std()), &c.Rules
+	for _, one := range [...]struct {
+		rule *Rule
+		w    *window
+	}{{&r.Slow, &h.slow}, {&r.Accounts, &h.accounts}, {&r.Unknown, &h.unknown}} {
+		if one.rule.Mode == unit.Enforce {
+			n = min(n, raised(one.rule.Max, proven)-one.w.count(now, one.rule.FindTime.Std()))
+		}
+	}
+	return n
 }
 
 // retryAfter is when who waits looks again though nobody was reported: a

@@ -3,6 +3,8 @@ package guard
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -195,4 +197,35 @@ func TestProvenWaits(t *testing.T) {
 			t.Errorf("the owner is refused: %+v", d)
 		}
 	})
+}
+
+// TestWakeIn: a ban wakes who waits in its network, and nobody else.
+func TestWakeIn(t *testing.T) {
+	addrs := []string{"203.0.113.9", "203.0.113.10", "198.51.100.1", "2001:db8::1", "2001:db8:0:1::1"}
+	for network, want := range map[string]string{
+		"203.0.113.9/32": "203.0.113.9", "203.0.113.0/24": "203.0.113.9 203.0.113.10", "2001:db8::7/128": "2001:db8::1",
+		"2001:db8::/64": "2001:db8::1", "2001:db8::/48": "2001:db8::1 2001:db8:0:1::1", "192.0.2.0/24": "",
+	} {
+		l, all := newLanes(), map[string]*waiter{}
+		for _, a := range addrs {
+			w := &waiter{ready: make(chan struct{})}
+			all[a] = w
+			h := l.lane(hostKey(netip.MustParseAddr(a)))
+			h.waiting = append(h.waiting, w)
+		}
+		l.wakeIn(netip.MustParsePrefix(network))
+		var woken []string
+		for _, a := range addrs {
+			if all[a].woken {
+				<-all[a].ready
+				woken = append(woken, a)
+			}
+		}
+		if got := strings.Join(woken, " "); got != want {
+			t.Errorf("a ban of %s wakes %q, want %q", network, got, want)
+		}
+		if len(l.hosts) != len(addrs)-len(woken) {
+			t.Errorf("a ban of %s leaves %d lanes", network, len(l.hosts))
+		}
+	}
 }

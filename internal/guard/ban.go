@@ -34,8 +34,9 @@ type Ban struct {
 	Times int `json:"times,omitempty"`
 	// Manual says that a person added it.
 	Manual bool `json:"manual,omitempty"`
-	// Shared says that accounts proved themselves on the network. They still get
-	// in, so the network must not be closed in a firewall.
+	// Shared says that the network must not be closed in a firewall: accounts
+	// proved themselves there, which still get in unless a person added the ban, or
+	// an address in it is never banned.
 	Shared bool `json:"shared,omitempty"`
 	// Observe says that the rule only watches.
 	Observe bool `json:"observe,omitempty"`
@@ -79,12 +80,14 @@ func banOf(e state.Entry) (Ban, error) {
 		return Ban{}, fmt.Errorf("decode ban %q: %w", e.Key, err)
 	}
 	switch {
-	case !b.Network.IsValid() || b.Network != b.Network.Masked() || b.key() != e.Key:
+	case !b.Network.IsValid() || b.Network != b.Network.Masked() || b.Network.Addr().Is4In6() || b.key() != e.Key:
 		return Ban{}, fmt.Errorf("decode ban %q: the row names another network", e.Key)
 	case b.ID == "" || len(b.ID) > maxIDBytes || len(b.Reason) > maxReasonBytes || !printable(b.ID+b.Reason+b.Rule+b.User):
 		return Ban{}, fmt.Errorf("decode ban %q: its texts are not of a ban", e.Key)
 	case b.Times < 0 || b.Times > maxTimes:
 		return Ban{}, fmt.Errorf("decode ban %q: it is number %d", e.Key, b.Times)
+	case b.Until.Sub(b.Since) > 2*maxSpan: // with jitter
+		return Ban{}, fmt.Errorf("decode ban %q: it is longer than one can be", e.Key)
 	}
 	if b.mx() {
 		b.Services = []string{MX}

@@ -94,6 +94,9 @@ func (s *bans) find(a netip.Addr, mx, manual bool, now time.Time) (best Ban, ok 
 	return found.Ban, true
 }
 
+// at returns the place of the ban of exactly that network, nil for none.
+func (s *bans) at(p netip.Prefix, mx bool) *kept { return s.by[kindOf(mx)][p] }
+
 // last returns the ban of exactly that network, also one that is over.
 func (s *bans) last(p netip.Prefix, mx bool) (Ban, bool) {
 	if k := s.by[kindOf(mx)][p]; k != nil {
@@ -103,11 +106,12 @@ func (s *bans) last(p netip.Prefix, mx bool) (Ban, bool) {
 }
 
 // put adds or replaces b, which is forgotten at gone. When there are too many,
-// the one that is forgotten first goes; put returns what it dropped.
+// one of those that are forgotten first goes; put returns what it dropped.
 func (s *bans) put(b Ban, gone time.Time, most int) (dropped []Ban) {
 	s.remove(b)
+	s.expire(b.Since)
 	for len(s.order) >= most {
-		first := s.order[0].Ban
+		first := s.victim()
 		s.remove(first)
 		dropped = append(dropped, first)
 	}
@@ -116,6 +120,20 @@ func (s *bans) put(b Ban, gone time.Time, most int) (dropped []Ban) {
 	s.lengths[family(b.Network.Addr())][b.Network.Bits()]++
 	heap.Push(&s.order, k)
 	return dropped
+}
+
+// lookedThrough is among how many the one is sought that goes first.
+const lookedThrough = 128
+
+// victim is the ban that goes first: near the top of the heap, and rather not one
+// that a person added, which whoever has many addresses could else push out.
+func (s *bans) victim() Ban {
+	for _, k := range s.order[:min(len(s.order), lookedThrough)] {
+		if !k.Manual {
+			return k.Ban
+		}
+	}
+	return s.order[0].Ban
 }
 
 func (s *bans) remove(b Ban) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/config"
@@ -90,8 +91,8 @@ func Default() Config {
 		ForgetTime:  unit.Duration(7 * day),
 		ProvenTime:  unit.Duration(14 * day),
 		IgnoreNetworks: []netaddr.Prefix{
-			{Prefix: netip.MustParsePrefix("127.0.0.0/8")},
-			{Prefix: netip.MustParsePrefix("::1/128")},
+			{Prefix: loopback4},
+			{Prefix: loopback6},
 		},
 		NotifyFailures: 20,
 		MaxNetworks:    50_000,
@@ -216,6 +217,20 @@ func (c *Config) blameless(a netip.Addr) string {
 	}
 	return ""
 }
+
+// touches reports whether p has an address that is never banned, so that p must
+// not be closed where nobody could tell that address apart.
+func (c *Config) touches(p netip.Prefix) bool {
+	over := func(n netaddr.Prefix) bool { return n.Overlaps(p) }
+	return p.Overlaps(loopback4) || p.Overlaps(loopback6) ||
+		slices.ContainsFunc(c.IgnoreNetworks, over) || slices.ContainsFunc(c.TrustedProxies, over)
+}
+
+// Loopback as networks.
+var (
+	loopback4 = netip.MustParsePrefix("127.0.0.0/8")
+	loopback6 = netip.MustParsePrefix("::1/128")
+)
 
 func within(list []netaddr.Prefix, a netip.Addr) bool {
 	for _, n := range list {

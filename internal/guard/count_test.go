@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -44,25 +45,27 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestSketch: a count of different things is right within a tenth.
+// TestSketch: a count of different things is right within a tenth or so: at 250 of
+// them one in twenty is off by more. The hashes are always the same here.
 func TestSketch(t *testing.T) {
-	k := newKeys()
+	r := rand.New(rand.NewPCG(1, 2))
 	var s sketch
 	at := time.Unix(1_800_000_000, 0)
 	for i := range 300 {
+		hash := r.Uint64()
 		for range 3 {
-			s.add(k.accountKey(fmt.Sprint(i)), at, time.Hour)
+			s.add(hash, at, time.Hour)
 		}
 		n, want := s.count(at, time.Hour), i+1
-		if off := max(n-want, want-n); off > 3+want/5 {
+		if off := max(n-want, want-n); off > 3+want/8 {
 			t.Errorf("%d things count as %d", want, n)
 		}
 	}
 	if n := s.count(at.Add(2*time.Hour), time.Hour); n != 0 {
 		t.Errorf("%d are left after two hours", n)
 	}
-	for i := range 100_000 {
-		s.add(k.accountKey(fmt.Sprint(i)), at.Add(3*time.Hour), time.Hour)
+	for range 100_000 {
+		s.add(r.Uint64(), at.Add(3*time.Hour), time.Hour)
 	}
 	if n := s.count(at.Add(3*time.Hour), time.Hour); n < 1000 {
 		t.Errorf("a full sketch counts %d", n)

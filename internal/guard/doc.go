@@ -22,12 +22,14 @@
 // A ban closes services: failed logins close those by which one logs in, only
 // what comes on port 25 closes port 25 (package policyd answers 4xx), and never
 // to a client whose mail was accepted within 30 days. A ban of a network where
-// accounts proved themselves (Ban.Shared) is answered here, login by login, and
-// not told to Deps.Changed: no firewall could tell those accounts apart.
+// accounts proved themselves, or with an address in it that is never banned
+// (Ban.Shared), is answered here, login by login, and not told to Deps.Changed: no
+// firewall could tell those apart.
 //
 // Files decide*.go and count*.go take values and time and return values; state
 // and locks are in the others. All operations take constant time, but for
-// Explain and Remove, which look at all pairs, and a ban, which wakes who waits.
+// Explain and Remove, which look at all pairs, Reconfigure, which looks at all
+// bans, and a ban, which wakes who waits in its network.
 //
 // Approximations: a count holds its events for the window and at most a fifth
 // longer, and stops at 255 in each fifth; a change of find_time begins it anew.
@@ -44,6 +46,8 @@
 // one that is not its owner's first login there waits until the pair opens
 // again. Guesses at one account from very many networks, few from each, are
 // answered late and otherwise only told of. Attempts under way are bounded for
-// each network, not for an account over all of them. Only this process counts;
-// another learns of a ban when it starts.
+// each network, not for an account over all of them. Where a translator in front
+// of this host gives IPv4 clients addresses of one IPv6 /64 (64:ff9b::/96), they
+// are one network: list it in ignore_networks. Only this process counts; another
+// learns of a ban when it starts.
 package guard

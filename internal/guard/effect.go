@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/journal"
@@ -46,9 +47,9 @@ func (g *Guard) apply(ctx context.Context, c *settings, a *Attempt, fx *effects)
 		}
 		switch {
 		case e.verdict == "ban" && fx.kept:
-			_ = g.keep(ctx, e.ban, forgotten(c, e.ban), fx.over) // it has told the log
+			g.announce(e.ban, mode)
+			_ = g.keep(ctx, e.ban, fx.over) // it has told the log
 			g.tell(ctx, "network banned", e.ban, a, mode)
-			g.changed(e.ban, false, mode)
 		case e.verdict == "closed":
 			g.tell(ctx, "account closed on a network", e.ban, a, mode)
 		}
@@ -74,25 +75,86 @@ func (g *Guard) changed(b Ban, lifted bool, mode unit.Mode) {
 	}
 }
 
-// keep makes b durable and removes the rows of the bans that it displaced.
-func (g *Guard) keep(ctx context.Context, b Ban, gone time.Time, over []Ban) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	e, err := b.entry(gone)
-	if err == nil {
-		err = g.deps.State.Put(ctx, state.Ban, e, true)
+// announce tells of a ban that began, unless it was lifted or replaced since.
+func (g *Guard) announce(b Ban, mode unit.Mode) {
+	g.order.Lock()
+	defer g.order.Unlock()
+	if g.current(b.Network, b.mx()) == b.ID {
+		g.changed(b, false, mode)
 	}
+}
+
+// retract tells that a ban went before its time, unless there is a new one.
+func (g *Guard) retract(b Ban) {
+	g.order.Lock()
+	defer g.order.Unlock()
+	if g.now().Before(b.Until) && g.current(b.Network, b.mx()) == "" {
+		g.changed(b, true, g.Mode())
+	}
+}
+
+// current returns the ID of the ban that memory has of a network, "" for none.
+func (g *Guard) current(p netip.Prefix, mx bool) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	b, _ := g.bans.last(p, mx)
+	return b.ID
+}
+
+// keep makes b durable and removes the rows of the bans that it displaced.
+func (g *Guard) keep(ctx context.Context, b Ban, over []Ban) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout) // for all of them
+	defer cancel()
+	err := g.row(ctx, b.Network, b.mx())
 	for _, o := range over {
-		err = errors.Join(err, g.deps.State.Delete(ctx, state.Ban, o.key()))
-		if g.now().Before(o.Until) {
-			g.changed(o, true, g.Mode())
-		}
+		err = errors.Join(err, g.row(ctx, o.Network, o.mx()))
+		g.retract(o)
 	}
 	if err != nil {
 		err = fmt.Errorf("keep ban of %s: %w", netaddr.String(b.Network), err)
-		g.log.LogAttrs(ctx, slog.LevelWarn, "ban holds in memory only", slog.String("rule", b.ID), slog.Any("err", err))
 	}
 	return err
+}
+
+// row makes the row of a network what memory has of it. A ban may be lifted or
+// replaced while its row is written, so it looks again until they agree: else a
+// restart would bring back what a person lifted.
+func (g *Guard) row(ctx context.Context, p netip.Prefix, mx bool) error {
+	for {
+		g.mu.Lock()
+		b, gone := Ban{Network: p}, time.Time{}
+		if mx {
+			b.Services = []string{MX}
+		}
+		if k := g.bans.at(p, mx); k != nil {
+			b, gone = k.Ban, k.gone
+		}
+		g.mu.Unlock()
+		err := g.writeRow(ctx, b, gone)
+		if err != nil {
+			message := "ban holds in memory only"
+			if b.ID == "" {
+				message = "lifted ban is not forgotten, a restart brings it back"
+			}
+			g.log.LogAttrs(ctx, slog.LevelWarn, message, slog.String("rule", b.ID), slog.Any("err", err))
+			return err
+		}
+		if g.current(p, mx) == b.ID {
+			return nil
+		}
+	}
+}
+
+// writeRow writes the row of b, or removes it where there is no ban.
+func (g *Guard) writeRow(ctx context.Context, b Ban, gone time.Time) error {
+	if b.ID == "" {
+		return g.deps.State.Delete(ctx, state.Ban, b.key())
+	}
+	e, err := b.entry(gone)
+	if err != nil {
+		return err
+	}
+	return g.deps.State.Put(ctx, state.Ban, e, true)
 }
 
 // record writes what began, or was lifted, to the journal.

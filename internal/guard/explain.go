@@ -17,6 +17,10 @@ type Figure struct {
 	Mode  unit.Mode     `json:"mode"`
 }
 
+// FigureSeveral is the Name of the failures of all accounts of a network
+// together; that of the account that failed most is max_failures.
+const FigureSeveral = "max_failures of all"
+
 // Explanation is what the guard knows of an address.
 type Explanation struct {
 	Addr netip.Addr `json:"addr"`
@@ -72,20 +76,26 @@ func (g *Guard) Explain(_ context.Context, addr netip.Addr) (Explanation, error)
 	sortBans(e.Past)
 	e.Next = unit.Duration(spanOfBan(&c.Config, earlier))
 	e.Proven, e.Accepted = g.proofs.hosts[v.host], g.welcome(v.host, now)
+	worst := 0
 	g.counts.pairs.each(func(_ uint64, p *pair) {
-		if p.host == v.host && int64(p.until) > now.Unix() {
+		if p.host != v.host {
+			return
+		}
+		worst = max(worst, p.failures.count(now, c.FindTime.Std()))
+		if int64(p.until) > now.Unix() {
 			e.Closed++
 			if t := time.Unix(int64(p.until), 0); t.After(e.ClosedUntil) {
 				e.ClosedUntil = t
 			}
 		}
 	})
-	e.Figures = g.figures(c, &v, now)
+	e.Figures = g.figures(c, &v, worst, now)
 	return e, nil
 }
 
-// figures are the counts of a network beside their lines. It needs mu.
-func (g *Guard) figures(c *settings, v *view, now time.Time) []Figure {
+// figures are the counts of a network beside their lines; worst is the account
+// there that failed most. It needs mu.
+func (g *Guard) figures(c *settings, v *view, worst int, now time.Time) []Figure {
 	var h host
 	if p := g.counts.hosts.get(v.host); p != nil {
 		h = *p
@@ -98,7 +108,8 @@ func (g *Guard) figures(c *settings, v *view, now time.Time) []Figure {
 	count := func(w *window, d unit.Duration) int { return w.count(now, d.Std()) }
 	accounts := w.accounts.count(now, r.NetworkBan.FindTime.Std())
 	all := []Figure{
-		{Name: string(ruleFailures), Count: count(&h.failures, c.FindTime), Line: raised(c.MaxFailures+several, proven), Span: c.FindTime, Mode: unit.Enforce},
+		{Name: string(ruleFailures), Count: worst, Line: c.MaxFailures, Span: c.FindTime, Mode: unit.Enforce},
+		{Name: FigureSeveral, Count: count(&h.failures, c.FindTime), Line: raised(c.MaxFailures+several, proven), Span: c.FindTime, Mode: unit.Enforce},
 		{string(ruleSlow), count(&h.slow, r.Slow.FindTime), raised(r.Slow.Max, proven), r.Slow.FindTime, r.Slow.Mode},
 		{string(ruleAccounts), count(&h.accounts, r.Accounts.FindTime), raised(r.Accounts.Max, proven), r.Accounts.FindTime, r.Accounts.Mode},
 		{string(ruleUnknown), count(&h.unknown, r.Unknown.FindTime), raised(r.Unknown.Max, proven), r.Unknown.FindTime, r.Unknown.Mode},

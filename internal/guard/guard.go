@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,8 +48,8 @@ type Deps struct {
 	State   store
 	Journal recorder
 	// Changed is told of every Change of a ban that closes a network as a whole.
-	// A ban that is Shared is not: accounts that proved themselves there still
-	// get in, which only the guard can tell. It must not block.
+	// A ban that is Shared is not: who is let in all the same, only the guard can
+	// tell. It must not block, nor call the guard.
 	Changed func(Change)
 	// Told hears what a user should know. It must not block.
 	Told func(Notice)
@@ -56,7 +57,8 @@ type Deps struct {
 	// none.
 	Country func(a netip.Addr) string
 	// Own returns the addresses of this host, which are never banned. It is
-	// asked when a network is about to be.
+	// asked, once a minute at most, when a network is about to be or a ban would
+	// refuse somebody.
 	Own func() []netip.Addr
 	// Now is the clock, nil for that of the host.
 	Now func() time.Time
@@ -76,6 +78,10 @@ type Guard struct {
 	keys    keys
 	now     func() time.Time
 	dropped atomic.Uint64
+
+	// order is held while a ban is lifted and told of, or told of alone, so that
+	// nobody hears last of what was first. It is taken before mu.
+	order sync.Mutex
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -132,12 +138,28 @@ func (g *Guard) ready(cfg Config) *settings {
 	return s
 }
 
-// Reconfigure takes new settings, which are valid. Bans that hold go on, and
-// Changed hears of them when the mode is another.
+// Reconfigure takes new settings, which are valid. Bans that hold go on, but for
+// those of networks that are never banned from now on, and Changed hears of them
+// when the mode is another.
 func (g *Guard) Reconfigure(cfg Config) {
+	lifted := g.take(cfg)
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	for _, b := range lifted {
+		g.record(b, "lifted", cfg.Mode, &Attempt{})
+		_ = g.row(ctx, b.Network, b.mx()) // it has told the log, and New looks again
+	}
+}
+
+// take is Reconfigure but for the state. It returns the bans that it lifted.
+func (g *Guard) take(cfg Config) (lifted []Ban) {
+	g.order.Lock()
+	defer g.order.Unlock()
 	g.mu.Lock()
-	old := g.cfg.Swap(g.ready(cfg))
+	next := g.ready(cfg)
+	old := g.cfg.Swap(next)
 	lost := g.counts.resize(cfg.MaxNetworks)
+	lifted, narrowed := g.spare(next, g.now())
 	var all []Ban
 	if old.Mode != cfg.Mode {
 		all = g.bans.list(g.now())
@@ -148,9 +170,29 @@ func (g *Guard) Reconfigure(cfg Config) {
 		w.wake()
 	}
 	g.dropped.Add(uint64(lost))
+	for _, b := range slices.Concat(lifted, narrowed) {
+		g.changed(b, true, cfg.Mode)
+	}
 	for _, b := range all {
 		g.changed(b, false, cfg.Mode)
 	}
+	return lifted
+}
+
+// spare lifts the bans of networks that are never banned, and keeps to the guard
+// those that have such a part: narrowed are these as they were. It needs mu.
+func (g *Guard) spare(c *settings, now time.Time) (lifted, narrowed []Ban) {
+	for _, b := range g.bans.list(now) {
+		switch {
+		case g.never(c, b.Network, now) != "":
+			g.bans.remove(b)
+			lifted = append(lifted, b)
+		case !b.mx() && !b.Shared && g.apart(c, b.Network, now):
+			narrowed = append(narrowed, b)
+			g.bans.at(b.Network, false).Shared = true
+		}
+	}
+	return lifted, narrowed
 }
 
 // Mode returns the mode of now: a ban bites in enforce only, one that a person
@@ -181,7 +223,7 @@ func (g *Guard) look(c *settings, v *view, user string, now time.Time, fx *effec
 	proven := g.proofs.has(v.pair, now, c.ProvenTime.Std())
 	if !v.blameless {
 		// A proven account gets past what others did, not past a person.
-		if b, ok := g.bans.find(v.addr, false, proven, now); ok {
+		if b, ok := g.bans.find(v.addr, false, proven, now); ok && !g.isOwn(single(v.addr), now) {
 			if d = decision(c.Mode, b); d.Refuse {
 				return d
 			}
@@ -284,7 +326,10 @@ func (g *Guard) CheckClient(_ context.Context, addr netip.Addr, service string) 
 	defer g.mu.Unlock()
 	now := g.now()
 	b, ok := g.bans.find(addr, service == MX, false, now)
-	if !ok || b.Shared || service == MX && g.welcome(hostKey(addr), now) {
+	if b.Shared && !b.Manual { // it may hide one of a person, which is for all
+		b, ok = g.bans.find(addr, service == MX, true, now)
+	}
+	if !ok || service == MX && g.welcome(hostKey(addr), now) || g.isOwn(single(addr), now) {
 		return Decision{}
 	}
 	return decision(c.Mode, b)
@@ -310,6 +355,15 @@ func (g *Guard) isOwn(p netip.Prefix, now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// single is a as a network.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// apart reports whether a ban of p can be obeyed by the guard alone: some address
+// in it is never banned. It needs mu.
+func (g *Guard) apart(c *settings, p netip.Prefix, now time.Time) bool {
+	return c.touches(p) || g.isOwn(p, now)
 }
 
 // number says how many.

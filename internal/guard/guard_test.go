@@ -291,6 +291,9 @@ func TestObserveRecords(t *testing.T) {
 	if !w.Check(t.Context(), Attempt{Addr: netip.MustParseAddr("203.0.113.9"), User: "", Service: ""}).Observed {
 		t.Error("Check does not tell what it would do")
 	}
+	if all, err := w.Bans(t.Context()); err != nil || len(all) != 1 || !all[0].Observe {
+		t.Errorf("Bans() = %+v, %v, want one that is only observed", all, err)
+	}
 }
 
 func TestBanSurvivesRestart(t *testing.T) {
@@ -429,6 +432,9 @@ func TestNoPasswordLeaves(t *testing.T) {
 
 func TestParallel(t *testing.T) {
 	w := newWorld(t, nil)
+	for i := range 50 { // else the guesses may ban the network before
+		w.right(fmt.Sprintf("203.0.113.%d", i), "b")
+	}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {

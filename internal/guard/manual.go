@@ -2,19 +2,25 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/netaddr"
-	"github.com/gatepost/gatepost/internal/state"
+	"github.com/gatepost/gatepost/internal/unit"
 )
 
-// Bans returns the bans that hold, oldest first.
+// Bans returns the bans that hold, oldest first. All of them are only observed
+// while the guard as a whole does no more.
 func (g *Guard) Bans(context.Context) ([]Ban, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.bans.list(g.now()), nil
+	all := g.bans.list(g.now())
+	for i := range all {
+		all[i].Observe = all[i].Observe || g.Mode() != unit.Enforce
+	}
+	return all, nil
 }
 
 // Add closes the logins of network for d, for proven accounts too. A ban of the
@@ -30,25 +36,28 @@ func (g *Guard) Add(ctx context.Context, network netip.Prefix, d time.Duration, 
 	case len(reason) > maxReasonBytes || !printable(reason):
 		return Ban{}, fmt.Errorf("%w: the reason is one line of at most %d bytes", ErrInvalid, maxReasonBytes)
 	}
-	if why := g.never(c, network); why != "" {
-		return Ban{}, fmt.Errorf("%w: %s is %s, and never banned", ErrInvalid, netaddr.String(network), why)
-	}
 	now := g.now()
 	b := Ban{ID: newID(), Network: network, Services: loginServices(), Reason: reason, Since: now, Until: now.Add(d), Manual: true}
 	g.mu.Lock()
+	if why := g.never(c, network, now); why != "" {
+		g.mu.Unlock()
+		return Ban{}, fmt.Errorf("%w: %s is %s, and never banned", ErrInvalid, netaddr.String(network), why)
+	}
+	b.Shared = g.apart(c, network, now)
 	over := g.bans.put(b, b.Until, min(c.MaxNetworks, maxBans))
-	g.lanes.wakeAll()
+	g.lanes.wakeIn(network)
 	g.mu.Unlock()
 	g.lose(ctx, len(over))
-	err := g.keep(ctx, b, b.Until, over)
+	g.announce(b, c.Mode)
+	err := g.keep(ctx, b, over)
 	g.record(b, "ban", c.Mode, &Attempt{})
-	g.changed(b, false, c.Mode)
 	return b, err
 }
 
-// never says why a whole network can not be banned, "" if it can.
-func (g *Guard) never(c *settings, p netip.Prefix) string {
-	if why := c.blameless(p.Addr()); p.IsSingleIP() && why != "" {
+// never says why a whole network can not be banned, "" if it can. It needs mu.
+func (g *Guard) never(c *settings, p netip.Prefix, now time.Time) string {
+	why := c.blameless(p.Addr())
+	if why != "" && (p.IsSingleIP() || p.Addr().IsLoopback() && p.Addr().Is4() || p.Addr().IsMulticast()) {
 		return "of " + why
 	}
 	for _, list := range [][]netaddr.Prefix{c.IgnoreNetworks, c.TrustedProxies} {
@@ -58,9 +67,7 @@ func (g *Guard) never(c *settings, p netip.Prefix) string {
 			}
 		}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if p.Bits() >= 24 && g.isOwn(p, g.now()) {
+	if p.Bits() >= 24 && g.isOwn(p, now) {
 		return "where an address of this host is"
 	}
 	return ""
@@ -70,20 +77,7 @@ func (g *Guard) never(c *settings, p netip.Prefix) string {
 // forgets what was counted in it, and lets accounts that were closed there in
 // again. When the error is of the store, the ban is lifted until a restart.
 func (g *Guard) Remove(ctx context.Context, network netip.Prefix) error {
-	now := g.now()
-	var lifted []Ban
-	g.mu.Lock()
-	for _, mx := range []bool{false, true} {
-		if b, ok := g.bans.last(network, mx); ok && now.Before(b.Until) {
-			g.bans.remove(b)
-			lifted = append(lifted, b)
-		}
-	}
-	open := g.reopen(network, now)
-	if len(lifted) > 0 || open > 0 {
-		g.counts.forget(func(host uint64) bool { return network.Overlaps(networkOf(host)) })
-	}
-	g.mu.Unlock()
+	lifted, open := g.lift(network)
 	if len(lifted) == 0 && open == 0 {
 		return fmt.Errorf("%w: %v", ErrNotFound, network)
 	}
@@ -93,14 +87,40 @@ func (g *Guard) Remove(ctx context.Context, network netip.Prefix) error {
 		g.record(b, "lifted", c.Mode, &Attempt{})
 		return nil
 	}
+	var errs []error
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
 	for _, b := range lifted {
 		g.record(b, "lifted", c.Mode, &Attempt{})
-		g.changed(b, true, c.Mode)
-		if err := g.deps.State.Delete(ctx, state.Ban, b.key()); err != nil {
-			return fmt.Errorf("remove ban of %s: %w", netaddr.String(network), err)
+		if err := g.row(ctx, network, b.mx()); err != nil {
+			errs = append(errs, fmt.Errorf("remove ban of %s: %w", netaddr.String(network), err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// lift is Remove in memory, and elsewhere. It returns how many accounts were
+// closed there.
+func (g *Guard) lift(network netip.Prefix) (lifted []Ban, open int) {
+	g.order.Lock()
+	defer g.order.Unlock()
+	now := g.now()
+	g.mu.Lock()
+	for _, mx := range []bool{false, true} {
+		if b, ok := g.bans.last(network, mx); ok && now.Before(b.Until) {
+			g.bans.remove(b)
+			lifted = append(lifted, b)
+		}
+	}
+	open = g.reopen(network, now)
+	if len(lifted) > 0 || open > 0 {
+		g.counts.forget(func(host uint64) bool { return network.Overlaps(networkOf(host)) })
+	}
+	g.mu.Unlock()
+	for _, b := range lifted {
+		g.changed(b, true, g.Mode())
+	}
+	return lifted, open
 }
 
 // reopen counts the accounts that are closed in p. It needs mu.

@@ -112,7 +112,7 @@ func (g *Guard) ban(c *settings, v *view, st step, now time.Time, fx *effects) D
 		return decision(c.Mode, b)
 	}
 	b := g.newBan(c, network, loginServices(), st, now)
-	b.Shared = g.proofs.hosts[v.host] > 0 || st.do == banWide && g.proofs.wides[v.wide] > 0
+	b.Shared = g.proofs.hosts[v.host] > 0 || st.do == banWide && g.proofs.wides[v.wide] > 0 || g.apart(c, network, now)
 	if p := g.counts.pairs.get(v.pair); p != nil {
 		p.failures = window{}
 	}
@@ -123,7 +123,7 @@ func (g *Guard) ban(c *settings, v *view, st step, now time.Time, fx *effects) D
 	fx.over = g.bans.put(b, forgotten(c, b), min(c.MaxNetworks, maxBans))
 	fx.kept = true
 	fx.begin(b, "ban")
-	g.lanes.wakeAll()
+	g.lanes.wakeIn(network)
 	return decision(c.Mode, b)
 }
 

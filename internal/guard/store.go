@@ -65,7 +65,7 @@ func (g *Guard) load(ctx context.Context) error {
 			g.log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))
 			continue
 		}
-		g.bans.put(b, e.Expires, min(c.MaxNetworks, maxBans))
+		g.restore(c, b, e.Expires, now)
 	}
 	rows, err = g.deps.State.List(ctx, state.Login, "")
 	if err != nil {
@@ -79,6 +79,18 @@ func (g *Guard) load(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// restore takes a ban of the state. One of a network that is never banned, since
+// the settings are others or somebody edited the row, is not obeyed.
+func (g *Guard) restore(c *settings, b Ban, gone, now time.Time) {
+	if why := g.never(c, b.Network, now); why != "" {
+		g.log.LogAttrs(context.Background(), slog.LevelWarn, "ban ignored, its network is never banned",
+			slog.String("rule", b.ID), slog.String("err", netaddr.String(b.Network)+" is "+why))
+		return
+	}
+	b.Shared = b.Shared || !b.mx() && g.apart(c, b.Network, now)
+	g.bans.put(b, gone, min(c.MaxNetworks, maxBans))
 }
 
 // remember takes a row of the table Login. It reports whether the row is right.

@@ -115,7 +115,9 @@ func (c *command) sync(ctx context.Context, all []Ban) error {
 	now := time.Now()
 	hold := map[netip.Prefix]bool{}
 	for _, b := range all {
-		hold[b.Network] = true
+		if len(closable(b.Services)) > 0 { // one of port 25 does not hold the logins'
+			hold[b.Network] = true
+		}
 	}
 	for p, b := range c.done {
 		switch {

@@ -13,7 +13,8 @@
 // read first, when it is cut it is read from its start. The place is kept in a
 // file over a restart, and is written before an event is told: after a crash a
 // failure may be missed, none counts twice. A file without a place is read from
-// its end on.
+// its end on. Reading begins where a line does: a part of one could be a name that
+// looks like a line.
 //
 // The systemd journal is read by journalctl, which we start without a shell; its
 // cursor is the place. The process needs the right to read either: see

@@ -30,7 +30,7 @@ type follower struct {
 	file *os.File
 	at   place // Offset: behind the last whole line
 	// rest is what was read of a line that has no end yet; over says that it is
-	// too long, and is skipped up to its end.
+	// too long, or was not read from its begin, and is skipped up to its end.
 	rest []byte
 	over bool
 	// skipped counts lines that were too long.
@@ -141,12 +141,15 @@ func (f *follower) read(line func(string)) error {
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	pos := f.at.Offset + int64(len(f.rest))
-	if f.over {
-		pos = f.at.Offset
+	if st.Size() < f.at.Offset+int64(len(f.rest)) { // cut
+		f.at.Offset, f.over = 0, false
 	}
-	if st.Size() < pos { // cut
-		f.at.Offset, f.rest, f.over, pos = 0, nil, false, 0
+	// A line that has no end yet is read anew: the file may have been cut and have
+	// grown again.
+	f.rest = f.rest[:0]
+	pos := f.at.Offset
+	if !f.over && !f.atLine(pos) {
+		f.over = true
 	}
 	if st.Size()-pos > maxBehind {
 		pos = st.Size() - maxBehind
@@ -165,6 +168,18 @@ func (f *follower) read(line func(string)) error {
 			return fmt.Errorf("read log: %w", err)
 		}
 	}
+}
+
+// atLine reports whether a line begins at pos. In a file that was cut and has
+// grown again pos may be anywhere, also in a name that somebody typed so that it
+// looks like a line.
+func (f *follower) atLine(pos int64) bool {
+	var b [1]byte
+	if pos == 0 {
+		return true
+	}
+	_, err := f.file.ReadAt(b[:], pos-1)
+	return err == nil && b[0] == '\n'
 }
 
 // take splits bytes into lines.

@@ -227,6 +227,32 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFollowBeginsAtLine: a place that is no begin of a line, because the file was
+// cut and has grown again, or was in the middle of being written, is none of a
+// line that somebody typed as a name.
+func TestFollowBeginsAtLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	add(t, path, "half a li")
+	f, l := &follower{path: path}, &lines{}
+	defer func() { f.close() }()
+	l.look(t, f)
+	add(t, path, "forged\nwhole\npart")
+	l.look(t, f, "whole")
+	cut := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil { // the same file
+			t.Fatal(err)
+		}
+	}
+	cut("half a line with more in it that is forged\nnew\n")
+	l.look(t, f, "new")
+	at := f.at
+	f.close()
+	cut(strings.Repeat("x", int(at.Offset)) + "forged\nafter\n")
+	f = &follower{path: path, at: at}
+	l.look(t, f, "after")
+}
+
 func TestFollowRefuses(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{dir, "/dev/zero"} {

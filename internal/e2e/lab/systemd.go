@@ -21,6 +21,8 @@ type Systemd struct {
 	lab    *Lab
 	p      *process
 	cgroup string
+	// made is the directory that Boot made in order to mount on it, "" for none.
+	made string
 }
 
 // leanOn are the units of the machine that ours name.
@@ -44,9 +46,18 @@ mount --bind "$1/gatepost" /etc/gatepost
 exec /usr/lib/systemd/systemd --system --unit=basic.target --show-status=no' sh "$1"
 `
 
+// settingsDir is where the units look for the settings.
+const settingsDir = "/etc/gatepost"
+
 // Boot starts systemd with the units of contrib/systemd, none of which is started
-// yet. Gatepost must not run outside of it.
+// yet. Gatepost must not run outside of it. A machine that cannot do so is a
+// Missing.
 func (l *Lab) Boot() (*Systemd, error) {
+	for _, program := range []string{"/usr/lib/systemd/systemd", "/usr/bin/systemctl", "/usr/bin/nsenter", "/usr/bin/unshare"} {
+		if _, err := os.Stat(program); err != nil {
+			return nil, &Missing{"no " + program, err.Error()}
+		}
+	}
 	dir := filepath.Join(l.Dir, "systemd")
 	if err := l.prepareSystemd(dir); err != nil {
 		return nil, fmt.Errorf("prepare systemd: %w", err)
@@ -56,20 +67,24 @@ func (l *Lab) Boot() (*Systemd, error) {
 	if _, err := os.Stat(filepath.Join(cgroup, "systemd")); err == nil {
 		cgroup = filepath.Join(cgroup, "systemd")
 	}
-	cgroup = filepath.Join(cgroup, filepath.Base(l.Dir))
-	if err := os.Mkdir(cgroup, 0o755); err != nil {
+	s := &Systemd{lab: l}
+	var err error
+	if s.cgroup, err = os.MkdirTemp(cgroup, "gatepost-lab-"); err != nil {
 		return nil, &Missing{"no control groups", err.Error()}
 	}
-	cmd := exec.Command("/bin/sh", "-c", boot, "sh", dir, cgroup)
+	if err := os.Mkdir(settingsDir, 0o755); err == nil {
+		s.made = settingsDir
+	} else if !errors.Is(err, os.ErrExist) {
+		return nil, errors.Join(err, s.tidy())
+	}
+	cmd := exec.Command("/bin/sh", "-c", boot, "sh", dir, s.cgroup)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "container=gatepost-lab"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS}
-	p, err := l.start("systemd", cmd)
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(cgroup))
+	if s.p, err = l.start("systemd", cmd); err != nil {
+		return nil, errors.Join(err, s.tidy())
 	}
-	s := &Systemd{lab: l, p: p, cgroup: cgroup}
 	err = l.Until("systemd to be up", func() error {
-		if err := p.ended(); err != nil {
+		if err := s.p.ended(); err != nil {
 			return err
 		}
 		_, err := s.Run("systemctl", "is-active", "basic.target")
@@ -87,9 +102,6 @@ func (l *Lab) prepareSystemd(dir string) error {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return err
 		}
-	}
-	if err := os.MkdirAll("/etc/gatepost", 0o755); err != nil {
-		return err
 	}
 	if err := copyFile(filepath.Join(l.Dir, "gatepost"), filepath.Join(dir, "bin/gatepost"), 0o755); err != nil {
 		return err
@@ -148,21 +160,28 @@ func (s *Systemd) Run(argv ...string) (string, error) {
 	return string(out), err
 }
 
-// Stop ends systemd, and with it all that it started.
+// Stop ends systemd, and with it all that it started: it is the first process of
+// a namespace. It does so whatever fails on the way.
 func (s *Systemd) Stop() error {
+	var errs []error
 	if s.p.ended() == nil {
 		// In order, so that nothing of a service's PrivateTmp= stays in /tmp.
 		if _, err := s.Run("systemctl", "stop", "gatepost*"); err != nil {
-			return err
+			errs = append(errs, err)
 		}
-		if err := s.p.cmd.Process.Kill(); err != nil {
-			return fmt.Errorf("stop systemd: %w", err)
-		}
-		if err := s.p.await(time.Minute); err != nil {
-			return err
-		}
+		errs = append(errs, s.p.stop(syscall.SIGKILL, time.Minute))
 	}
-	return s.lab.Until("the control groups to be empty", func() error { return removeTree(s.cgroup) })
+	return errors.Join(append(errs, s.tidy())...)
+}
+
+// tidy removes what Boot made outside of the lab's directory. The mounts went
+// with the namespace.
+func (s *Systemd) tidy() error {
+	err := s.lab.Until("the control groups to be empty", func() error { return removeTree(s.cgroup) })
+	if s.made != "" {
+		err = errors.Join(err, os.Remove(s.made))
+	}
+	return err
 }
 
 // removeTree removes a control group with those below it; their files go with
