@@ -95,7 +95,7 @@ func decide(f facts) outcome {
 			{key: "user", value: f.user}, {key: "temp", flag: true}, {key: "code", value: "temp_fail"},
 		}}.named(f)
 	case f.banned:
-		text := fmt.Sprintf("logins from your network are refused until %s UTC (ban %s)", f.until.UTC().Format("15:04"), f.ban)
+		text := fmt.Sprintf("logins from your network are refused until %s UTC (ban %s)", f.until.UTC().Format(banTime), f.ban)
 		return refuse(f, "ban "+f.ban, text, "")
 	case f.unfit != "" || !f.match:
 		// Unknown, wrong and unfit are the same, also in form.
@@ -103,6 +103,9 @@ func decide(f facts) outcome {
 	}
 	return decideAccount(f)
 }
+
+// banTime is how the end of a ban is told: some last a week.
+const banTime = "2006-01-02 15:04"
 
 // sending says that the login is for sending mail: Postfix's, or Dovecot's
 // submission proxy.

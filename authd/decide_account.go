@@ -74,12 +74,6 @@ func shut(f facts, rule, text, code string) outcome {
 	}}
 }
 
-// mailClient reports whether a service is one of mail clients, for which an app
-// password can be asked. A webmail and others have a second factor of their own.
-func mailClient(service string) bool {
-	return slices.Contains([]string{account.IMAP, account.POP3, account.Submission, account.Sieve}, account.ServiceOf(service))
-}
-
 // ruleAppOnly is the rule of a main password that is no way in.
 const ruleAppOnly = "app_passwords_only"
 

@@ -10,7 +10,7 @@ import (
 
 func TestDecide(t *testing.T) {
 	until := time.Date(2026, 5, 4, 14, 5, 0, 0, time.UTC)
-	ban := "\treason=logins from your network are refused until 14:05 UTC (ban abc)"
+	ban := "\treason=logins from your network are refused until 2026-05-04 14:05 UTC (ban abc)"
 	for _, tc := range []struct {
 		name    string
 		f       facts

@@ -40,9 +40,9 @@
 // # What the peer hears
 //
 // An unknown user and a wrong password are one answer after the same work and
-// the same delay, and so is a right password from outside of allow_nets, or the
-// main one where app_passwords_only asks for another: nothing is hashed for
-// anybody then. A login takes no more than 8 s, the guard's tarpit and its wait for
+// the same delay, which runs from the beginning and so hides what the work took. So
+// is a right password from outside of allow_nets, or the main one where
+// app_passwords_only asks for another: nothing is hashed for anybody then. A login takes no more than 8 s, the guard's tarpit and its wait for
 // other guesses included, because Postfix waits 10. When that cannot be kept, or the
 // account store is away, Postfix loses the connection, which makes it say 454
 // (every FAIL is a 535 there), and Dovecot gets FAIL with temp and

@@ -53,29 +53,31 @@ type who struct {
 	app account.AppPassword
 }
 
-// deadline is when the hashing has to be done: the delay of a failure comes
-// after it.
+// deadline is when the hashing has to be done. What is left of answerTime is for
+// the guard's disk, and for looking at the account once more.
 func (l *login) deadline() time.Time {
 	return l.start.Add(answerTime - l.cfg.FailureDelay.Std())
 }
 
-// pause is how long the answer waits from now on. With all that it waited
-// before, it is no more than answerTime. The tarpit delays a right password
-// too: else the time would tell.
+// pause is how long the answer waits from now on. The delay runs from the
+// beginning, so that a hash which takes longer than another, or one that is made
+// up, is inside it and tells nothing. The tarpit delays a right password too: else
+// the time would tell.
 func (l *login) pause(o outcome) time.Duration {
 	d := l.tarpit
-	if o.delay {
+	if o.delay && !l.trusted() {
 		d += l.cfg.FailureDelay.Std()
 	}
-	if d == 0 || !l.counts() || o.verdict == verdictTemp {
+	if d == 0 || o.verdict == verdictTemp {
 		return 0
 	}
-	return max(0, min(d, answerTime-time.Since(l.start)))
+	return max(0, min(d, answerTime)-time.Since(l.start))
 }
 
-// counts says whether the guard counts this client. Dovecot sends no-penalty
-// for networks that its operator trusts; Postfix never does.
-func (l *login) counts() bool { return l.kind != Login || !l.auth.noPenalty }
+// trusted says that the client is not blamed for what comes from it. Dovecot sends
+// no-penalty for networks that its operator trusts, such as that of a webmail;
+// Postfix never does.
+func (l *login) trusted() bool { return l.kind == Login && l.auth.noPenalty }
 
 // newFacts returns what is known from the request alone.
 func (l *login) newFacts() facts {
@@ -106,20 +108,21 @@ func (s *Server) quick(ctx context.Context, l *login) (f facts, done bool) {
 	}
 	l.key = s.cache.key(l)
 	app, ok := s.cache.has(l.key, l.start)
-	if !ok || app == 0 && l.appOnly() {
+	if !ok || l.cfg.CacheTime == 0 || app == 0 && l.appOnly() {
 		return f, false
 	}
-	l.remembered = true
-	if app == 0 {
-		f.match = true
-		return f, true
+	if app != 0 {
+		if err := s.findApp(ctx, l, app); err != nil {
+			s.fault(ctx, l, err)
+			f.fault = true
+			return f, true
+		}
+		if l.app.ID == 0 {
+			return f, false // revoked since: a wrong password as any other
+		}
 	}
-	err := s.findApp(ctx, l, app)
-	if f.fault = err != nil; f.fault {
-		s.fault(ctx, l, err)
-	}
-	f.match = l.app.ID != 0
-	return f, f.match || f.fault
+	l.remembered, f.match = true, true
+	return f, true
 }
 
 // begin finds out who logs in. done says that no password is needed for the
@@ -160,7 +163,7 @@ func (s *Server) apply(l *login, f *facts, now time.Time) {
 }
 
 // appOnly says that the main password is no way in for this login.
-func (l *login) appOnly() bool { return l.cfg.AppPasswordsOnly && mailClient(l.auth.service) }
+func (l *login) appOnly() bool { return l.cfg.AppPasswordsOnly && account.MailClient(l.auth.service) }
 
 // findApp looks for the app password that was right before, which may have been
 // revoked since.
@@ -292,8 +295,8 @@ func (l *login) attempt() guard.Attempt {
 	if !l.remembered {
 		a.Password = l.cred.password
 	}
-	if l.scram != nil && l.known && !l.scram.real {
-		// No password could be right, so each try is the same one.
+	if l.scram == nil && l.cred.password.IsEmpty() || l.scram != nil && l.known && !l.scram.real {
+		// None was typed, or none could be right, so each try is the same one.
 		a.PasswordHash = "none"
 	}
 	return a
@@ -302,14 +305,11 @@ func (l *login) attempt() guard.Attempt {
 // visit is what the guard is told of l before: a network is closed whatever the
 // password, and who was right here lately has nothing else to fear.
 func (l *login) visit() guard.Attempt {
-	return guard.Attempt{Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech}
+	return guard.Attempt{Addr: l.auth.addr, User: l.shown, Service: l.auth.service, Mech: l.auth.mech, Trusted: l.trusted()}
 }
 
 // banned asks the guard.
 func (s *Server) banned(ctx context.Context, l *login, f *facts) bool {
-	if !l.counts() {
-		return false
-	}
 	l.heed(f, s.guard.Check(ctx, l.visit()))
 	return f.banned
 }
@@ -317,9 +317,6 @@ func (s *Server) banned(ctx context.Context, l *login, f *facts) bool {
 // admit asks the guard whether the password may be looked at, and waits for it.
 // When that takes too long the error is password.ErrBusy.
 func (s *Server) admit(ctx context.Context, l *login, f *facts) error {
-	if !l.counts() {
-		return nil
-	}
 	d := s.guard.Admit(ctx, l.attempt())
 	l.heed(f, d)
 	l.admitted = !d.Refuse

@@ -141,7 +141,6 @@ func TestCacheObeysTheAccount(t *testing.T) {
 		cfg := Default()
 		cfg.CacheTime = 0
 		h.srv.Reconfigure(cfg)
-		h.srv.cache.flush()
 		try("looking-glass", ok, 1)
 		try("looking-glass", ok, 1)
 	})
@@ -195,7 +194,7 @@ func TestBan(t *testing.T) {
 		if err != nil || len(bans) != 1 {
 			t.Fatalf("Bans() = %v, %v, want one", bans, err)
 		}
-		refused := fmt.Sprintf("\tuser=%s\treason=logins from your network are refused until %s UTC (ban %s)", alice, bans[0].Until.UTC().Format("15:04"), bans[0].ID)
+		refused := fmt.Sprintf("\tuser=%s\treason=logins from your network are refused until %s UTC (ban %s)", alice, bans[0].Until.UTC().Format(banTime), bans[0].ID)
 		before, _ := h.hasher.counts()
 		login.send(imap("5", alice, "wonderland"))
 		login.want("FAIL\t5" + refused)

@@ -35,7 +35,7 @@ func TestGuardIsToldOnce(t *testing.T) {
 		{"refused before", func(h *harness) { h.watch.check = no }, imap("1", alice, "wonderland"), 0, nil},
 		{"refused at the door", func(h *harness) { h.watch.admit = no }, imap("1", alice, "wonderland"), 1, nil},
 		{"closed meanwhile", func(h *harness) { h.watch.report = no }, imap("1", alice, "wonderland"), 1, []guard.Outcome{guard.Right}},
-		{"trusted", nil, strings.Replace(imap("1", alice, "x"), "secured=tls", "no-penalty", 1), 0, nil},
+		{"trusted", nil, strings.Replace(imap("1", alice, "x"), "secured=tls", "no-penalty", 1), 1, []guard.Outcome{guard.Wrong}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			run(t, nil, func(t *testing.T, h *harness) {
@@ -88,6 +88,35 @@ func no(guard.Attempt) guard.Decision {
 	return guard.Decision{Refuse: true, Ban: guard.Ban{ID: "abc", Until: time.Now().Add(time.Minute)}}
 }
 
+// TestForgottenPhoneIsOneGuess: a device goes on with a password that is none, or
+// none any more. It is one wrong password, however often it comes.
+func TestForgottenPhoneIsOneGuess(t *testing.T) {
+	for name, password := range map[string]string{"revoked": "", "empty": "none"} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, h *harness) {
+				p, typed, id := h.hello(Login, "2", "1"), "", 0
+				if password == "" {
+					typed = h.appPassword(7, nil)
+					id++
+					p.send(imap("1", alice, typed))
+					p.want("OK\t1\tuser=" + alice)
+					h.accounts.mu.Lock()
+					h.accounts.apps = nil
+					h.accounts.mu.Unlock()
+				}
+				for range 20 {
+					id++
+					p.send(imap(fmt.Sprint(id), alice, typed))
+					p.want(fmt.Sprintf("FAIL\t%d\tuser=%s", id, alice))
+				}
+				if bans := h.guard.Stats().Bans; bans != 0 {
+					t.Errorf("%d bans", bans)
+				}
+			})
+		})
+	}
+}
+
 // TestTarpit: the guard's delay is on top of ours, for a right password too, and
 // with it no answer takes more than 8 s.
 func TestTarpit(t *testing.T) {
@@ -106,7 +135,9 @@ func TestTarpit(t *testing.T) {
 		{"a minute", "x", 0, time.Minute, 0, 0, 8 * time.Second},
 		{"a minute, right", "wonderland", 0, time.Minute, 0, 0, 8 * time.Second},
 		{"hashing is part of it", "x", 0, time.Minute, 0, 5 * time.Second, 8 * time.Second},
-		{"hashing and our delay", "x", 0, 0, 0, 5 * time.Second, 7 * time.Second},
+		{"our delay hides the hashing", "x", 0, 0, 0, time.Second, 2 * time.Second},
+		{"and the guard's", "x", 0, 3 * time.Second, 0, time.Second, 5 * time.Second},
+		{"hashing is longer than both", "x", 0, time.Second, 0, 5 * time.Second, 5 * time.Second},
 	} {
 		for _, kind := range []Kind{Client, Login} {
 			t.Run(tc.name+"/"+kind.String(), func(t *testing.T) {

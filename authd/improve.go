@@ -28,6 +28,9 @@ type better struct {
 const (
 	maxRehash  = 32
 	rehashTime = time.Minute
+	// verifyTime is for looking at what was stored. The store can not be written
+	// meanwhile, so that under a flood of logins the change is taken back.
+	verifyTime = 2 * time.Second
 	// weakTime is how often a weak scheme is told of.
 	weakTime = 24 * time.Hour
 )
@@ -71,7 +74,7 @@ func (s *Server) warnWeak(ctx context.Context, l *login) {
 func (s *Server) improve(ctx context.Context, l *login, ending <-chan struct{}) {
 	want := s.cfg.Load().scheme(s.cfg.Load().Rehash)
 	store, ok := s.accounts.(account.Rehasher)
-	if !ok || want == "" || l.app.ID != 0 || !s.passwords.NeedsRehash(l.user.Password, want) {
+	if !ok || want == "" || l.app.ID != 0 || !s.passwords.NeedsRehash(l.user.Password, want, l.cred.password.Reveal()) {
 		return
 	}
 	select {
@@ -91,7 +94,8 @@ func (s *Server) improve(ctx context.Context, l *login, ending <-chan struct{}) 
 	}
 }
 
-// rehash changes the stored password of l to another scheme. A password that changed meanwhile is left alone.
+// rehash changes the stored password of l to another scheme. A password that
+// changed meanwhile is left alone.
 func (s *Server) rehash(ctx context.Context, store account.Rehasher, l *login, want password.Scheme) error {
 	ctx, cancel := context.WithTimeout(ctx, rehashTime)
 	defer cancel()
@@ -101,6 +105,8 @@ func (s *Server) rehash(ctx context.Context, store account.Rehasher, l *login, w
 		return err
 	}
 	err = store.Rehash(ctx, l.name, l.user.Password, hash, func(stored secret.Value) error {
+		ctx, cancel := context.WithTimeout(ctx, verifyTime)
+		defer cancel()
 		ok, err := s.passwords.Verify(ctx, stored, pw)
 		if err == nil && !ok {
 			err = errors.New("what was stored does not verify")

@@ -24,8 +24,10 @@ type line struct {
 }
 
 // lastWords is how long lines are still read when the daemon ends. What has
-// arrived is answered: else its user would hear of a failure.
-const lastWords = 10 * time.Millisecond
+// arrived is answered, and so is who has just connected and is about to ask: else
+// a right password would fail. A login process takes some milliseconds from the
+// one to the other.
+const lastWords = 250 * time.Millisecond
 
 // smallBuffer is what a connection has while its lines are short.
 const smallBuffer = 1 << 10

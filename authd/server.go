@@ -48,7 +48,7 @@ type scramKeeper interface {
 // improver makes better hashes of right passwords.
 type improver interface {
 	Scheme(hash secret.Value) (password.Scheme, error)
-	NeedsRehash(hash secret.Value, want password.Scheme) bool
+	NeedsRehash(hash secret.Value, want password.Scheme, pw []byte) bool
 	Hash(ctx context.Context, scheme password.Scheme, pw []byte) (secret.Value, error)
 }
 

@@ -50,6 +50,7 @@ func (ss *session) auth(ctx context.Context, l clientLine) error {
 		return broken("a mechanism that was not offered")
 	}
 	r := &request{id: l.id, auth: l.auth, since: time.Now()}
+	r.auth.resp = secret.Value{} // strangers leave exchanges open by the thousand
 	r.auth.addr = clientAddr(r.auth.client, ss.srv.cfg.Load().TrustedProxies)
 	switch l.auth.mech {
 	case mechPlain:
@@ -186,9 +187,7 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 
 // newLogin returns the login of r, which begins now.
 func (ss *session) newLogin(r *request) *login {
-	l := &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: time.Now()}
-	l.auth.resp = secret.Value{}
-	return l
+	return &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: time.Now()}
 }
 
 // submit answers a login: at once where that needs no hashing, else from a

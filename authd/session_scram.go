@@ -150,6 +150,8 @@ func (ss *session) scramDone(ctx context.Context, r *request, msg []byte) error 
 	}
 	func() {
 		defer ss.srv.rescue(ctx, func() { f.fault = true })
+		ctx, cancel := context.WithDeadline(ctx, l.deadline())
+		defer cancel()
 		if !ss.srv.banned(ctx, l, &f) {
 			ss.srv.again(ctx, l, &f)
 		}

@@ -16,8 +16,7 @@ func (s *Server) settle(ctx context.Context, l *login, f facts) outcome {
 	o := decide(f)
 	how, tell := outcomeOf(l, f, o)
 	if tell {
-		l.admitted = false
-		d := s.guard.Report(ctx, l.attempt(), how)
+		d := s.guard.Report(ctx, l.reported(), how)
 		l.mark, l.nobody = d.Mark, how == guard.NoAccount
 		if before := f.banned; l.heed(&f, d) && !before {
 			// The guess that crosses the line is told so, and stays a failure. A
@@ -39,8 +38,6 @@ func (s *Server) settle(ctx context.Context, l *login, f facts) outcome {
 // it let one through, and of a right password in any case.
 func outcomeOf(l *login, f facts, o outcome) (guard.Outcome, bool) {
 	switch {
-	case !l.counts():
-		return guard.Abandoned, false
 	case f.fault || f.banned:
 		return guard.Abandoned, l.admitted
 	case o.verdict == verdictFail && l.known:
@@ -51,11 +48,18 @@ func outcomeOf(l *login, f facts, o outcome) (guard.Outcome, bool) {
 	return guard.Right, true
 }
 
+// reported is the attempt of l at its end: it gives back the place that it was let
+// through with, once.
+func (l *login) reported() guard.Attempt {
+	a := l.attempt()
+	a.Admitted, l.admitted = l.admitted, false
+	return a
+}
+
 // abandon tells the guard that it will never know how a login ended.
 func (s *Server) abandon(ctx context.Context, l *login) {
 	if l.admitted {
-		l.admitted = false
-		s.guard.Report(ctx, l.attempt(), guard.Abandoned)
+		s.guard.Report(ctx, l.reported(), guard.Abandoned)
 	}
 }
 

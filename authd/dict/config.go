@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/config"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -29,6 +30,10 @@ type Config struct {
 	MailLocation string `yaml:"-"`
 	// HeldSubmits lets an account log in to send whose sending is held.
 	HeldSubmits bool `yaml:"-"`
+	// DefaultPassScheme and AppPasswordsOnly are those of authd. A Dovecot that
+	// checks the main password itself must not let it in where nobody else does.
+	DefaultPassScheme string `yaml:"-"`
+	AppPasswordsOnly  bool   `yaml:"-"`
 }
 
 // Default returns the settings of an empty configuration.
@@ -67,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if d := c.Grace.Std(); d < 0 || d > time.Minute {
 		errs = append(errs, config.Invalid("grace", "%v is more than 1m", c.Grace))
+	}
+	if _, err := password.ParseScheme(c.DefaultPassScheme); err != nil && c.DefaultPassScheme != "" {
+		errs = append(errs, config.Invalid("default_pass_scheme", "%v", err))
 	}
 	if !filepath.IsAbs(c.MailRoot) {
 		errs = append(errs, config.Invalid("mail_root", "%q is not an absolute path", c.MailRoot))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
@@ -84,8 +85,12 @@ type facts struct {
 	row   account.User
 	// held says that the account may not log in to send.
 	held bool
-	// nobody is a password that nobody knows.
+	// appOnly says that the main password is no way in for mail clients.
+	appOnly bool
+	// nobody is a password that nobody knows, scheme that of a stored one that
+	// names none.
 	nobody secret.Value
+	scheme password.Scheme
 	mail   mailbox
 }
 
@@ -123,9 +128,10 @@ func decide(f facts, now time.Time) answer {
 	case f.space == userdb:
 		return decideUserdb(f)
 	}
-	a := answer{verdict: verdictFound, password: f.row.Password}
-	if f.row.Password.IsEmpty() {
-		a.password = f.nobody
+	a := answer{verdict: verdictFound}
+	a.password, a.rule = f.stored()
+	if a.rule != "" {
+		a.verdict = verdictRefused
 	}
 	if name := f.user.String(); name != f.asked {
 		a.fields = append(a.fields, field{key: "user", text: name})
@@ -134,7 +140,7 @@ func decide(f facts, now time.Time) answer {
 		a.fields = append(a.fields, field{key: "allow_nets", text: nets})
 	}
 	rule, reason := f.refusal(now)
-	if rule == "" {
+	if rule == "" || a.rule != "" {
 		return a
 	}
 	a.verdict, a.rule = verdictRefused, rule
@@ -144,6 +150,22 @@ func decide(f facts, now time.Time) answer {
 	}
 	a.fields = append(a.fields, field{key: "nologin"}, field{key: "reason", text: reason})
 	return a
+}
+
+// stored returns the password to check, or that of nobody and the rule that keeps
+// the stored one back. Dovecot does not know our default_pass_scheme.
+func (f facts) stored() (pw secret.Value, rule string) {
+	switch {
+	case f.row.Password.IsEmpty():
+		return f.nobody, ""
+	case f.appOnly && (f.service == "" || account.MailClient(f.service)):
+		return f.nobody, "app_passwords_only"
+	}
+	pw, err := password.Named(f.row.Password, f.scheme)
+	if err != nil {
+		return f.nobody, "scheme"
+	}
+	return pw, ""
 }
 
 // refusal says why the account may not log in now; an empty rule is that it may.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
@@ -107,6 +108,35 @@ func TestDecidePassdb(t *testing.T) {
 		f.service = "imap"
 		if got := object(t, decide(f, now)); got != right+`}` {
 			t.Errorf("imap: %s", got)
+		}
+	})
+	t.Run("app passwords only", func(t *testing.T) {
+		for service, want := range map[string]string{"imap": wrong, "smtp": wrong, "": wrong, "doveadm": right} {
+			f := passFacts(service, nil)
+			f.appOnly = true
+			if got := object(t, decide(f, now)); got != want+`}` {
+				t.Errorf("%q: %s", service, got)
+			}
+			// Nobody learns by a reason that it was right.
+			f.row.NoLogin = "moved"
+			if got := object(t, decide(f, now)); want == wrong && got != want+`}` {
+				t.Errorf("%q, nologin: %s", service, got)
+			}
+		}
+	})
+	// The text of a hash is never the password, whatever Dovecot's default is.
+	t.Run("no scheme", func(t *testing.T) {
+		f := passFacts("imap", func(u *account.User) { u.Password = secret.String("$1$abcdefgh$0123456789012345678901") })
+		if got, want := object(t, decide(f, now)), `O{"password":"{MD5-CRYPT}$1$abcdefgh$0123456789012345678901"}`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		f.row.Password = secret.String("davepw")
+		if a := decide(f, now); object(t, a) != wrong+`}` || a.rule != "scheme" || a.verdict != verdictRefused {
+			t.Errorf("without a default: %+v", a)
+		}
+		f.scheme = password.Plain
+		if got := object(t, decide(f, now)); got != right+`}` {
+			t.Errorf("with a default: %s", got)
 		}
 	})
 	t.Run("another case", func(t *testing.T) {

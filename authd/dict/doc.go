@@ -28,7 +28,8 @@
 // Dovecot checks the password here and the guard never sees it: the ways that
 // stop guessing are package authd and package policy, and the latter goes well
 // with this one. App passwords do not work in this way, because Dovecot checks
-// one hash. Left out: transactions (B, C, D, R, S, U, A, T), which
+// one hash; with app_passwords_only no mail client gets in by it. A stored password
+// that names no scheme leaves with the one that it is read as. Left out: transactions (B, C, D, R, S, U, A, T), which
 // authentication does not use and which close the connection, and the time
 // stamps behind replies. Protocol 3 was run with Dovecot 2.3.19, 2 and 4 were read.
 package dict

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/journal"
+	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
@@ -34,6 +35,8 @@ func (s *Server) gather(ctx context.Context, key string) facts {
 	cfg := s.cfg.Load()
 	f.asked = key[strings.LastIndexByte(key, '/')+1:]
 	f.nobody = secret.String("{PLAIN}" + rand.Text())
+	f.scheme, _ = password.ParseScheme(cfg.DefaultPassScheme) // valid; empty is none
+	f.appOnly = cfg.AppPasswordsOnly
 	f.mail = mailbox{root: cfg.MailRoot, uid: cfg.MailUID, gid: cfg.MailGID, location: cfg.MailLocation}
 	u, err := s.deps.Accounts.User(ctx, f.user)
 	switch {

@@ -309,7 +309,7 @@ func TestManyConnections(t *testing.T) {
 func TestLargeIteration(t *testing.T) {
 	h := start(t, 0, nil)
 	h.store.users = nil
-	const n = 5000
+	const n = 100_000
 	for i := range n {
 		h.store.add(fmt.Sprintf("user%d@example.org", i))
 	}
@@ -384,6 +384,8 @@ func TestValidate(t *testing.T) {
 		"max_connections": func(c *Config) { c.MaxConnections = 0 },
 		"grace":           func(c *Config) { c.Grace = -1 },
 		"mail_root":       func(c *Config) { c.MailRoot = "mail" },
+
+		"default_pass_scheme": func(c *Config) { c.DefaultPassScheme = "rot13" },
 	} {
 		c := Default()
 		edit(&c)

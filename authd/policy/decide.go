@@ -62,7 +62,7 @@ func textOf(b guard.Ban) string {
 	if b.ID == "" {
 		return "logins are refused at present, please try again later"
 	}
-	return fmt.Sprintf("logins from your network are refused until %s UTC (ban %s)", b.Until.UTC().Format("15:04"), b.ID)
+	return fmt.Sprintf("logins from your network are refused until %s UTC (ban %s)", b.Until.UTC().Format("2006-01-02 15:04"), b.ID)
 }
 
 // decideReport returns how a reported login ended: for the journal, and for the

@@ -19,7 +19,7 @@ func TestDecideAllow(t *testing.T) {
 		{"go on", guard.Decision{}, verdictOK, reply{}},
 		{"observed", guard.Decision{Observed: true, Ban: guard.Ban{ID: "b1"}}, verdictOK, reply{}},
 		{"refused", guard.Decision{Refuse: true, Ban: guard.Ban{ID: "b1", Until: until}}, verdictRefused,
-			reply{Status: -1, Msg: "logins from your network are refused until 12:34 UTC (ban b1)"}},
+			reply{Status: -1, Msg: "logins from your network are refused until 2026-11-20 12:34 UTC (ban b1)"}},
 		{"refused without a ban", guard.Decision{Refuse: true}, verdictRefused, reply{Status: -1, Msg: "logins are refused at present, please try again later"}},
 		{"tarpit", guard.Decision{Delay: 1500 * time.Millisecond}, verdictDelay, reply{Status: 2}},
 		{"a long tarpit", guard.Decision{Delay: time.Minute}, verdictDelay, reply{Status: 5}},

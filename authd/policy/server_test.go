@@ -186,7 +186,7 @@ func TestServe(t *testing.T) {
 		}
 	}
 	status, body := h.post(t, "allow", alice, nil)
-	if want := `{"status":-1,"msg":"logins from your network are refused until 00:00 UTC (ban b17)"}`; status != 200 || body != want {
+	if want := `{"status":-1,"msg":"logins from your network are refused until 1970-01-01 00:00 UTC (ban b17)"}`; status != 200 || body != want {
 		t.Errorf("allow after the line: %d %s, want %s", status, body, want)
 	}
 	if strings.Contains(body, "internal words") {

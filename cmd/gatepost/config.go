@@ -216,6 +216,7 @@ func (c *Config) handDown() {
 	c.Authd.TrustedProxies = c.Guard.TrustedProxies
 	c.Dict.MailRoot, c.Dict.MailUID, c.Dict.MailGID, c.Dict.MailLocation = c.MailRoot, c.MailUID, c.MailGID, c.Authd.MailLocation
 	c.Dict.HeldSubmits = c.Authd.HeldSubmits
+	c.Dict.DefaultPassScheme, c.Dict.AppPasswordsOnly = c.Authd.DefaultPassScheme, c.Authd.AppPasswordsOnly
 	c.Lmtpd.Hostname = c.Hostname
 	c.Outgoing.Hostname, c.Notices.Hostname = c.Hostname, c.Hostname
 	c.Lmtpd.MailRoot = c.MailRoot

@@ -132,9 +132,9 @@ func (d *senders) limitReached(_ context.Context, e limit.Event) {
 
 // guessed tells a user what the guard saw of his account.
 func (d *senders) guessed(n guard.Notice) {
-	e := notice.Event{Kind: notice.Login, Key: "guesses " + n.User, Window: 23 * time.Hour, Time: n.Time, User: n.User, Title: n.User + ": " + n.Text()}
+	e := notice.Event{Kind: notice.Guesses, Key: n.User, Window: 23 * time.Hour, Time: n.Time, User: n.User, UserOnly: true, Title: n.User + ": " + n.Text()}
 	if n.Country != "" {
-		e.Key = "country " + n.User + " " + n.Country
+		e.Kind, e.Key = notice.Login, n.User+" "+n.Country
 	} else {
 		e.Facts = []notice.Fact{{Key: "since", Value: n.Since.UTC().Format("2006-01-02 15:04:05 UTC")}}
 	}

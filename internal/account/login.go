@@ -55,6 +55,13 @@ func ServiceOf(word string) string {
 	return word
 }
 
+// MailClient reports whether a protocol's word means a service of mail clients,
+// for which an app password can be asked. A webmail and others may have a second
+// factor in front.
+func MailClient(word string) bool {
+	return slices.Contains([]string{IMAP, POP3, Sieve, Submission}, ServiceOf(word))
+}
+
 // ParseServices reads words of services, sorts them and drops what stands twice.
 func ParseServices(words ...string) ([]string, error) {
 	var all []string

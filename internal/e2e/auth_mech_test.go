@@ -226,6 +226,9 @@ func TestOtherClients(t *testing.T) {
 	}{
 		{"openssl, submission", "EHLO laptop\nAUTH PLAIN " + plain + "\nQUIT\n", []string{"openssl", "s_client", "-quiet", "-ign_eof", "-crlf", "-starttls", "smtp", "-connect", lab.ServerIP + ":587"}, "235 2.7.0"},
 		{"openssl, imap", "a AUTHENTICATE PLAIN\n" + plain + "\nb LOGOUT\n", []string{"openssl", "s_client", "-quiet", "-ign_eof", "-crlf", "-connect", lab.ServerIP + ":993"}, "a OK"},
+		{"swaks, PLAIN", "", []string{"swaks", "--server", lab.ServerIP, "--port", "587", "--tls", "--auth", "PLAIN", "--auth-user", box.User, "--auth-password", box.Password, "--quit-after", "AUTH"}, "235 2.7.0"},
+		{"swaks, LOGIN", "", []string{"swaks", "--server", lab.ServerIP, "--port", "587", "--tls", "--auth", "LOGIN", "--auth-user", box.User, "--auth-password", box.Password, "--quit-after", "AUTH"}, "235 2.7.0"},
+		{"swaks, wrong", "", []string{"swaks", "--server", lab.ServerIP, "--port", "587", "--tls", "--auth", "PLAIN", "--auth-user", box.User, "--auth-password", "wrong", "--quit-after", "AUTH"}, "535 5.7.8"},
 		{"doveadm, Postfix's socket", "", []string{"doveadm", "auth", "test", "-a", "/var/spool/postfix/gatepost/auth", "-x", "service=smtp", box.User, box.Password}, "auth succeeded"},
 		{"doveadm, login", "", []string{"doveadm", "auth", "login", "-a", "/run/gatepost/login", "-m", "/run/gatepost/master", "-x", "service=imap", box.User, box.Password}, "uid=5000"},
 	} {

@@ -102,6 +102,7 @@ func ours(t *testing.T, all []event) []string {
 			out = append(out, "drop")
 			continue
 		}
+		a.Admitted = true
 		if g.Report(t.Context(), a, outcomes[e.outcome]).Refuse {
 			out = append(out, "drop") // the one that crosses the line
 			continue

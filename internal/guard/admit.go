@@ -152,6 +152,7 @@ func (l *lanes) give(v *view) {
 // guess at once.
 //
 // Unless it says Refuse, Report has to be called once for the same attempt,
+// with Admitted,
 // also when ctx ended; the caller sees that by ctx.Err, and then reports
 // Abandoned.
 //
@@ -203,6 +204,7 @@ func (g *Guard) again(ctx context.Context, v *view, a *Attempt) Decision {
 		d = Decision{}
 	}
 	if d.Refuse {
+		g.lanes.give(v)
 		g.release(c, v, now)
 	}
 	g.mu.Unlock()
@@ -349,10 +351,8 @@ const retryAfter = 2 * time.Second
 // again by themselves.
 const lookAhead = 64
 
-// release takes back the place of an attempt and hands on what is free. It
-// needs mu.
+// release hands on what is free around v. It needs mu.
 func (g *Guard) release(c *settings, v *view, now time.Time) {
-	g.lanes.give(v)
 	l := g.lanes.hosts[v.host]
 	if l == nil {
 		return

@@ -18,7 +18,8 @@ func (w *world) login(addr, user, password string, o Outcome) (looked bool, d De
 	ctx, cancel := context.WithTimeout(w.t.Context(), 8*time.Second)
 	defer cancel()
 	a := attempt(addr, user, password)
-	if d = w.Admit(ctx, a); d.Refuse {
+	d = w.Admit(ctx, a)
+	if a.Admitted = true; d.Refuse {
 		return false, d
 	}
 	if ctx.Err() != nil {
@@ -130,12 +131,15 @@ func TestWaitEnds(t *testing.T) {
 		if d := w.Admit(ctx, a); d.Refuse || ctx.Err() == nil {
 			t.Errorf("Admit() = %+v, %v, want the end of ctx", d, ctx.Err())
 		}
+		a.Admitted = true
 		w.Report(ctx, a, Abandoned)
 		if s := w.Stats(); s.Flying != 5 || s.Waiting != 0 {
 			t.Errorf("Stats() = %+v, want five under way", s)
 		}
 		for i := range 5 {
-			w.Report(t.Context(), attempt("203.0.113.9", fmt.Sprint(i), "x"), Abandoned)
+			a := attempt("203.0.113.9", fmt.Sprint(i), "x")
+			a.Admitted = true
+			w.Report(t.Context(), a, Abandoned)
 		}
 		if s := w.Stats(); s.Flying != 0 || len(w.lanes.hosts) != 0 {
 			t.Errorf("Stats() = %+v, want none under way", s)

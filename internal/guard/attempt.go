@@ -20,6 +20,12 @@ type Attempt struct {
 	// Password is empty where nobody saw it, as with SCRAM: each failure then
 	// counts as a different one, unless PasswordHash tells them apart.
 	Password secret.Value
+	// Trusted says that the peer was told to trust the client, as a webmail: its
+	// address is not blamed, and each account is guarded there by itself.
+	Trusted bool
+	// Admitted says that Admit let the attempt through, so that Report gives its
+	// place back.
+	Admitted bool
 	// PasswordHash is the hash that Dovecot's auth_policy sends: 12 bits of it.
 	PasswordHash string
 }

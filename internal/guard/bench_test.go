@@ -45,11 +45,13 @@ func BenchmarkEvent(b *testing.B) {
 		}},
 		{"admit and wrong", func(g *Guard, _ uint32, a Attempt) {
 			g.Admit(b.Context(), a)
+			a.Admitted = true
 			g.Report(b.Context(), a, Wrong)
 		}},
 		{"admit and right", func(g *Guard, i uint32, a Attempt) {
 			a.Addr = scattered(i % 20_000)
 			g.Admit(b.Context(), a)
+			a.Admitted = true
 			g.Report(b.Context(), a, Right)
 		}},
 	} {

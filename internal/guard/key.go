@@ -87,6 +87,7 @@ func (k *keys) accountKey(user string) uint64 { return maphash.String(k.seed, us
 // that are kept.
 func (k *keys) view(c *Config, a *Attempt) view {
 	v := k.place(c, a.Addr)
+	v.blameless = v.blameless || a.Trusted
 	v.account = k.accountKey(a.User)
 	v.pair = k.pairKey(v.host, v.account)
 	pw := a.Password.Reveal()

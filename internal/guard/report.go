@@ -36,6 +36,9 @@ func (g *Guard) Report(ctx context.Context, a Attempt, o Outcome) Decision {
 			d = g.right(c, &v, &a, now, &fx)
 		}
 	}
+	if a.Admitted {
+		g.lanes.give(&v)
+	}
 	g.release(c, &v, now)
 	g.mu.Unlock()
 	g.apply(ctx, c, &a, &fx)

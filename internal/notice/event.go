@@ -19,12 +19,13 @@ const (
 	// Hold: the sending of an account is held; Release: it may send again.
 	Hold    Kind = "hold"
 	Release Kind = "release"
-	// Login: an account was used from elsewhere.
-	Login Kind = "login"
+	// Login: an account was used from elsewhere. Guesses: somebody tries to.
+	Login   Kind = "login"
+	Guesses Kind = "guesses"
 )
 
 // Kinds lists all kinds.
-var Kinds = []Kind{Limit, Warning, Hold, Release, Login}
+var Kinds = []Kind{Limit, Warning, Hold, Release, Login, Guesses}
 
 // Event is something to tell. Templates see its fields, the webhook its JSON.
 type Event struct {
@@ -37,6 +38,9 @@ type Event struct {
 	// unless AdminOnly.
 	User      string `json:"user,omitempty"`
 	AdminOnly bool   `json:"-"`
+	// UserOnly leaves the administrators out of the mail: there may be one for each
+	// user a day. Journal and webhook have it.
+	UserOnly bool `json:"-"`
 	// Title is the event in one line, Lines are the evidence, Facts what else is
 	// worth knowing.
 	Title string   `json:"title"`

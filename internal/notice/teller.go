@@ -199,7 +199,9 @@ func (t *Teller) mail(ctx context.Context, cfg Config, texts texts, e Event) (to
 		return nil, []error{fmt.Errorf("there is no text for %q", e.Kind)}
 	}
 	for _, to := range cfg.To {
-		one(to, admin)
+		if !e.UserOnly {
+			one(to, admin)
+		}
 	}
 	if to, err := mailaddr.Parse(e.User); err == nil && to.Domain != "" && cfg.Users && !e.AdminOnly {
 		one(to, user)

@@ -108,6 +108,22 @@ func cutScheme(b []byte, def Scheme) (Scheme, encoding, []byte, error) {
 	return scheme, enc, b, nil
 }
 
+// Named returns a stored password with its scheme in front, for a reader who may
+// take one without for another scheme: where that is PLAIN, the text of a hash
+// would be the password. def is as Options.Default. A value that has a scheme is
+// returned as it is, also where it would not verify here.
+func Named(v secret.Value, def Scheme) (secret.Value, error) {
+	b := v.Reveal()
+	if len(b) > 0 && b[0] == '{' {
+		return v, nil
+	}
+	s, err := parse(v, def)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	return secret.String("{" + string(s.class.scheme) + "}" + string(b)), nil
+}
+
 // refusal is the error of a stored password of a scheme in refused.
 func refusal(name string) error {
 	return fmt.Errorf("%w: scheme %s is not verified here, because %s: set a new password", ErrHash, name, refused[name])

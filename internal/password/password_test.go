@@ -1,15 +1,11 @@
 package password
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/gatepost/gatepost/internal/secret"
 )
@@ -279,6 +275,28 @@ func TestRefusedSchemeIsNamed(t *testing.T) {
 	}
 }
 
+func TestNamed(t *testing.T) {
+	for _, tc := range []struct {
+		stored string
+		def    Scheme
+		want   string // empty: an error
+	}{
+		{fromDovecot[0], "", fromDovecot[0]},
+		{"{NTLM}x", Plain, "{NTLM}x"},
+		{strings.TrimPrefix(fromDovecot[0], "{BLF-CRYPT}"), Plain, fromDovecot[0]},
+		{strings.TrimPrefix(fromDovecot[3], "{ARGON2ID}"), "", fromDovecot[3]},
+		{"wonderland", Plain, "{PLAIN}wonderland"},
+		{"wonderland", "", ""},
+		{"$9$what", Plain, ""},
+		{"", Plain, ""},
+	} {
+		got, err := Named(secret.String(tc.stored), tc.def)
+		if string(got.Reveal()) != tc.want || (err != nil) != (tc.want == "") {
+			t.Errorf("Named(%q, %q) = %q, %v, want %q", tc.stored, tc.def, got.Reveal(), err, tc.want)
+		}
+	}
+}
+
 func TestWeak(t *testing.T) {
 	p := NewPool(DefaultMemory)
 	strong := []Scheme{Argon2id, Argon2i, BLFCrypt, SHA512Crypt, SHA256Crypt, PBKDF2, SCRAMSHA256, SCRAMSHA1}
@@ -287,124 +305,6 @@ func TestWeak(t *testing.T) {
 		if why, weak := Weak(s); err != nil || weak == slices.Contains(strong, s) || weak != (why != "") {
 			t.Errorf("Weak(%s) = %q, %v, %v", s, why, weak, err)
 		}
-	}
-}
-
-func TestNeedsRehash(t *testing.T) {
-	p := NewPool(DefaultMemory)
-	for _, tc := range []struct {
-		hash string
-		want Scheme
-		need bool
-	}{
-		{fromDovecot[0], Argon2id, true},
-		{fromDovecot[0], BLFCrypt, true}, // cost 5
-		{fromDovecot[3], Argon2id, false},
-		{"$argon2id$v=19$m=4096,t=9,p=1$IYdEPTteJbgbbhEqru7ONw$/SkIJLfkEXW7LUCkjYehH6c6q3ZxmBuntLLoFcg7Ylk", Argon2id, true},
-		{fromDovecot[1], SHA512Crypt, true},
-		{fromDovecot[8], SCRAMSHA256, true},
-		{fromDovecot[4], Plain, false},
-		{"rubbish", Argon2id, false},
-	} {
-		if got := p.NeedsRehash(secret.String(tc.hash), tc.want); got != tc.need {
-			t.Errorf("NeedsRehash(%q, %s) = %v, want %v", tc.hash, tc.want, got, tc.need)
-		}
-	}
-	for _, s := range schemes {
-		h, err := p.Hash(t.Context(), s, []byte("wonderland"))
-		if err != nil || p.NeedsRehash(h, s) {
-			t.Errorf("NeedsRehash(Hash(%s)) = true, %v", s, err)
-		}
-	}
-}
-
-// TestDummyIsUsualWork: the work for an unknown user is that of the class that
-// is seen most.
-func TestDummyIsUsualWork(t *testing.T) {
-	p := NewPool(DefaultMemory)
-	if got, want := p.usual(), (class{Argon2id, newArgonPasses, newArgonMemory, 1}); got != want {
-		t.Errorf("usual() of a new pool = %+v, want %+v", got, want)
-	}
-	if got := NewPool(1 << 20).usual().scheme; got != BLFCrypt {
-		t.Errorf("usual() with a budget of 1 MiB = %v, want %v", got, BLFCrypt)
-	}
-	for range 3 {
-		p.Saw(secret.String(fromDovecot[0]))
-	}
-	p.Saw(secret.String(fromDovecot[1]))
-	p.Saw(secret.String("rubbish"))
-	if got, want := p.usual(), (class{scheme: BLFCrypt, cost: 5}); got != want {
-		t.Errorf("usual() = %+v, want %+v", got, want)
-	}
-	for range 5000 {
-		p.Saw(secret.String(fromDovecot[1]))
-	}
-	if got := p.usual().scheme; got != SHA512Crypt {
-		t.Errorf("usual() after a change of scheme = %v, want %v", got, SHA512Crypt)
-	}
-	for _, h := range fromDovecot {
-		s, err := parse(secret.String(h), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := nobody(s.class)
-		if n.encoded != nil {
-			again, err := parse(secret.New(n.encoded), "")
-			if err != nil || again.class != s.class {
-				t.Errorf("nobody(%+v) is of the class %+v, %v", s.class, again.class, err)
-			}
-		}
-		if n.matches([]byte("wonderland")) {
-			t.Errorf("nobody(%+v) matches", s.class)
-		}
-	}
-	before := p.Done()
-	if err := p.Dummy(t.Context(), []byte("x")); err != nil || p.Done() != before+1 {
-		t.Errorf("Dummy() = %v and %d hashes, want 1", err, p.Done()-before)
-	}
-}
-
-func TestBusyIsKnownBeforehand(t *testing.T) {
-	p := NewPool(DefaultMemory)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
-	p.pending = time.Duration(p.n) * 2 * time.Hour
-	if _, err := p.Verify(ctx, secret.String(fromDovecot[0]), []byte("x")); !errors.Is(err, ErrBusy) {
-		t.Errorf("Verify with a full queue = %v, want %v", err, ErrBusy)
-	}
-	if _, err := p.Hash(ctx, Argon2id, []byte("x")); !errors.Is(err, ErrBusy) {
-		t.Errorf("Hash with a full queue = %v, want %v", err, ErrBusy)
-	}
-	if _, real, err := p.SCRAM(ctx, SCRAMSHA256, "alice", secret.String("{PLAIN}x")); real || !errors.Is(err, ErrBusy) {
-		t.Errorf("SCRAM with a full queue = %v, want %v", err, ErrBusy)
-	}
-	p.pending = 0
-	gone, stop := context.WithCancel(t.Context())
-	stop()
-	if _, err := p.Verify(gone, secret.String(fromDovecot[0]), []byte("x")); !errors.Is(err, context.Canceled) {
-		t.Errorf("Verify with a cancelled context = %v", err)
-	}
-	if p.pending != 0 || p.Done() != 0 {
-		t.Errorf("pending = %v, done = %d, want 0, 0", p.pending, p.Done())
-	}
-}
-
-// TestMemoryIsBounded: four logins at once with a budget for one of them.
-func TestMemoryIsBounded(t *testing.T) {
-	p := NewPool(64 << 20)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			if ok, err := p.Verify(t.Context(), secret.String(fromDovecot[3]), []byte("wonderland")); !ok || err != nil {
-				t.Errorf("Verify() = %v, %v", ok, err)
-			}
-		})
-	}
-	wg.Wait()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	if m.Sys > 400<<20 {
-		t.Errorf("the process took %d MiB from the system", m.Sys>>20)
 	}
 }
 

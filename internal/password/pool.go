@@ -88,14 +88,6 @@ func (p *Pool) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, 
 		return false, err
 	}
 	p.count(s.class)
-	if s.class.scheme == SCRAMSHA1 || s.class.scheme == SCRAMSHA256 {
-		// Dovecot makes such a hash of the bytes as they came.
-		if form := prepared(pw); !bytes.Equal(form, pw) {
-			if ok, err := p.run(ctx, s, form); ok || err != nil {
-				return ok, err
-			}
-		}
-	}
 	return p.run(ctx, s, pw)
 }
 
@@ -121,12 +113,14 @@ func (p *Pool) Scheme(hash secret.Value) (Scheme, error) {
 	return s.class.scheme, err
 }
 
-// NeedsRehash reports whether a stored password, which just verified, is of
-// another scheme than want, or takes less work than a new one of it. One that p
-// can not read needs more than that, and is not.
-func (p *Pool) NeedsRehash(hash secret.Value, want Scheme) bool {
+// NeedsRehash reports whether a stored password, for which pw just verified, is
+// of another scheme than want, or takes less work than a new one of it. One that p
+// can not read needs more than that, and is not. Nor is one where pw need not be
+// what its owner typed when it was set: bcrypt reads 72 bytes, and SCRAM another
+// form. A hash of pw would lock out who types the other.
+func (p *Pool) NeedsRehash(hash secret.Value, want Scheme, pw []byte) bool {
 	s, err := p.parse(hash)
-	if err != nil {
+	if err != nil || len(pw) > bcryptBytes && (s.class.scheme == BLFCrypt || want == BLFCrypt) || len(s.class.forms(pw)) > 1 {
 		return false
 	}
 	wanted := newClass(want)
@@ -211,8 +205,24 @@ func (p *Pool) usual() class {
 
 // run does one verification.
 func (p *Pool) run(ctx context.Context, s stored, pw []byte) (ok bool, err error) {
-	err = p.do(ctx, s.class, func() { ok = s.matches(pw) })
+	for _, form := range s.class.forms(pw) {
+		err = p.do(ctx, s.class, func() { ok = s.matches(form) })
+		if ok || err != nil {
+			break
+		}
+	}
 	return ok, err
+}
+
+// forms are what pw may be to a hash of the class c: SCRAM's clients hash another
+// form than Dovecot, which takes the bytes as they came.
+func (c class) forms(pw []byte) [][]byte {
+	if c.scheme == SCRAMSHA1 || c.scheme == SCRAMSHA256 {
+		if form := prepared(pw); !bytes.Equal(form, pw) {
+			return [][]byte{form, pw}
+		}
+	}
+	return [][]byte{pw}
 }
 
 // do waits for memory and a processor and then does work, which is that of one

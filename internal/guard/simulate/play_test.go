@@ -84,6 +84,7 @@ func one(ctx context.Context, g *guard.Guard, e simulate.Event) bool {
 	if before.Refuse {
 		return false
 	}
+	a.Admitted = true
 	if ctx.Err() != nil {
 		g.Report(ctx, a, guard.Abandoned)
 		return false
