@@ -101,14 +101,12 @@ rules-report:
 # not pass, with its reason.
 conformance:
 	@out=$$(mktemp); trap 'rm -f $$out' EXIT; \
-	$(GO) test -count=1 -v -run 'Conformance|Suite' ./internal/mailauth/... ./internal/publicsuffix/... >$$out 2>&1 || { cat $$out; exit 1; }; \
+	$(GO) test -count=1 -v -run 'Conformance|Suite' ./internal/mailauth/... ./internal/publicsuffix/... ./internal/sieve/... >$$out 2>&1 || { cat $$out; exit 1; }; \
 	sed -n 's/^conformance: //p' $$out
 
 generate:
 	$(GO) generate ./...
 
-# DESTDIR for packagers. The units name /usr/local/bin; another PREFIX is put
-# in its place. No service is switched on, no user made: see docs/howto.
 # Kills a real gatepost N times while eight senders deliver, and counts every
 # copy in the end. SEED repeats a run's choices, DIR takes a run up that was
 # ended. A small one is among the unit tests.
@@ -120,6 +118,8 @@ torture:
 odd:
 	$(GO) test -tags e2e -count=1 -run 'TestLMTPOddMessages' -v ./internal/e2e -odd 10000
 
+# DESTDIR for packagers. The units name /usr/local/bin; another PREFIX is put
+# in its place. No service is switched on, no user made: see docs/howto.
 install: build
 	install -D -m 0755 bin/gatepost $(DESTDIR)$(PREFIX)/bin/gatepost
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
