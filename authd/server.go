@@ -167,7 +167,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
 	defer closed()
 
 	var sessions sync.WaitGroup
-	err := s.accept(end, ln, func(c net.Conn) {
+	err := listen.Accept(end, ln, s.log, func(c net.Conn) {
 		sessions.Go(func() { s.serveConn(end, hard, c, kind) })
 	})
 	_ = ln.Close()
@@ -179,32 +179,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, kind Kind) error {
 	sessions.Wait()
 	s.tellRepeats(hard, s.repeats.all())
 	return err
-}
-
-// accept hands out connections until ctx ends, which is no error.
-func (s *Server) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
-	pause := 5 * time.Millisecond
-	for {
-		c, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = 5 * time.Millisecond
-			handle(c)
-			continue
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept: %w", err)
-		}
-		// Out of file descriptors, say: it passes.
-		s.log.LogAttrs(ctx, slog.LevelError, "accept", slog.Any("err", err))
-		pause = min(2*pause, time.Second)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // serveConn answers one connection and closes it. ctx ends with the daemon, hard

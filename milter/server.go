@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -86,7 +85,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, direction scan.Dire
 	defer kill()
 
 	var sessions sync.WaitGroup
-	err := s.accept(ctx, ln, func(c net.Conn) {
+	err := listen.Accept(ctx, ln, s.log, func(c net.Conn) {
 		sessions.Go(func() { s.serveConn(work, c, direction) })
 	})
 	_ = ln.Close() // closed already, unless accept failed
@@ -94,31 +93,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, direction scan.Dire
 	defer timer.Stop()
 	sessions.Wait()
 	return err
-}
-
-// accept hands over every connection until ctx ends, which is no error.
-func (s *Server) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
-	var wait time.Duration
-	for {
-		c, err := ln.Accept()
-		switch {
-		case err == nil:
-			wait = 0
-			handle(c)
-			continue
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("milter: accept: %w", err)
-		}
-		// Out of file descriptors, most likely: there will be some again.
-		wait = min(max(5*time.Millisecond, 2*wait), time.Second)
-		s.log.LogAttrs(ctx, slog.LevelError, "milter connection not accepted", slog.Any("err", err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
 }
 
 // serveConn serves one connection to its end.

@@ -77,7 +77,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
 	var sessions sync.WaitGroup
-	err := s.accept(ctx, ln, func(c net.Conn) {
+	err := listen.Accept(ctx, ln, s.log, func(c net.Conn) {
 		sessions.Go(func() { s.serveConn(ctx, hard, c) })
 	})
 	_ = ln.Close()
@@ -87,33 +87,6 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer time.AfterFunc(s.cfg.Load().Grace.Std(), stop).Stop()
 	sessions.Wait()
 	return err
-}
-
-// accept hands out connections until ctx ends, which is no error.
-func (s *Server) accept(ctx context.Context, ln net.Listener, handle func(net.Conn)) error {
-	const shortest, longest = 5 * time.Millisecond, time.Second
-	pause := shortest
-	for {
-		c, err := ln.Accept()
-		switch {
-		case err == nil:
-			pause = shortest
-			handle(c)
-			continue
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept: %w", err)
-		}
-		// Out of file descriptors, say: it passes.
-		s.log.LogAttrs(ctx, slog.LevelError, "accept", slog.Any("err", err))
-		pause = min(2*pause, longest)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // serveConn answers one connection and closes it. ctx ends with the daemon, hard
