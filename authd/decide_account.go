@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/netaddr"
 )
 
@@ -116,18 +116,17 @@ type mailbox struct {
 	extra    map[string]string
 }
 
-// fields returns the userdb fields of a user. It refuses a name whose directory
-// would not be exactly two levels below the root.
+// fields returns the userdb fields of a user. It refuses a name that cannot be a
+// directory, by the rule of delivery.
 func (m mailbox) fields(u account.User) ([]param, bool) {
-	for _, name := range []string{u.Addr.Domain, u.Addr.LocalPart} {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return nil, false
-		}
+	home, err := maildir.Home(m.root, u.Addr)
+	if err != nil {
+		return nil, false
 	}
 	params := []param{
 		{key: "uid", value: strconv.Itoa(m.uid)},
 		{key: "gid", value: strconv.Itoa(m.gid)},
-		{key: "home", value: path.Join(m.root, u.Addr.Domain, u.Addr.LocalPart)},
+		{key: "home", value: home},
 		{key: "mail", value: m.location},
 	}
 	if u.Quota > 0 {

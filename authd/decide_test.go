@@ -81,6 +81,7 @@ func TestMailboxFields(t *testing.T) {
 		"../x@example.org":    "",
 		"..@example.org":      "",
 		".@example.org":       "",
+		".a@example.org":      "",
 		"a/b@example.org":     "",
 		"x@[192.0.2.1/../..]": "",
 	} {

@@ -2,7 +2,6 @@ package dict
 
 import (
 	"net/netip"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/secret"
 )
@@ -202,19 +202,16 @@ func allowNets(nets []netip.Prefix) string {
 	return strings.Join(all, ",")
 }
 
-// decideUserdb refuses a name whose directory would not be exactly two levels
-// below the root.
+// decideUserdb refuses a name that cannot be a directory, by the rule of delivery.
 func decideUserdb(f facts) answer {
-	a := f.row.Addr
-	for _, name := range []string{a.Domain, a.LocalPart} {
-		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
-			return answer{verdict: verdictUnknown, rule: "name"}
-		}
+	home, err := maildir.Home(f.mail.root, f.row.Addr)
+	if err != nil {
+		return answer{verdict: verdictUnknown, rule: "name"}
 	}
 	fields := []field{
 		{key: "uid", number: f.mail.uid},
 		{key: "gid", number: f.mail.gid},
-		{key: "home", text: path.Join(f.mail.root, a.Domain, a.LocalPart)},
+		{key: "home", text: home},
 		{key: "mail", text: f.mail.location},
 	}
 	if f.row.Quota > 0 {
