@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/gatepost/gatepost/internal/account"
 )
 
 // Kind says who connects to a listener, and so which protocol it speaks.
@@ -110,7 +112,7 @@ const banTime = "2006-01-02 15:04"
 // sending says that the login is for sending mail: Postfix's, or Dovecot's
 // submission proxy.
 func (f facts) sending() bool {
-	return f.kind == Client || f.service == "smtp" || f.service == "submission"
+	return f.kind == Client && account.ServiceOf(f.service) != account.Sieve || f.service == "smtp" || f.service == "submission"
 }
 
 // refuse returns a FAIL that tells why. code is a Dovecot code, or empty; 2.2

@@ -35,6 +35,7 @@ func TestDecide(t *testing.T) {
 		{"disabled, Dovecot", facts{kind: Login, service: "imap", user: "a@b.example", match: true, account: accountRules{disabled: true}}, "refused", "OK\t1\tuser=a@b.example\tnologin\treason=" + textDisabled, false},
 		{"held, Postfix", facts{kind: Client, service: "smtp", user: "a@b.example", match: true, account: accountRules{held: true}}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
 		{"held, Dovecot's submission", facts{kind: Login, service: "submission", user: "a@b.example", match: true, account: accountRules{held: true}}, "refused", "FAIL\t1\tuser=a@b.example\treason=" + textHeld, true},
+		{"held, scripts", facts{kind: Client, service: "sieve", user: "a@b.example", match: true, account: accountRules{held: true}}, "ok", "OK\t1\tuser=a@b.example", false},
 		{"held, reading", facts{kind: Login, service: "imap", user: "a@b.example", match: true, account: accountRules{held: true}}, "ok", "OK\t1\tuser=a@b.example", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

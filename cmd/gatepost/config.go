@@ -26,9 +26,11 @@ import (
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/sieve"
 	"github.com/gatepost/gatepost/internal/sink"
 	"github.com/gatepost/gatepost/internal/tail"
 	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/lmtpd/managesieve"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
 )
@@ -81,9 +83,11 @@ type Config struct {
 	Dict       dict.Config       `yaml:"dict"`
 	AuthPolicy policy.Config     `yaml:"auth_policy"`
 	Lmtpd      lmtpd.Config      `yaml:"lmtpd"`
-	Outgoing   outgoing.Config   `yaml:"outgoing"`
-	Notices    notice.Config     `yaml:"notices"`
-	Abuse      abuse.Config      `yaml:"abuse"`
+	// Managesieve is a room of lmtpd with a listener of its own.
+	Managesieve managesieve.Config `yaml:"managesieve"`
+	Outgoing    outgoing.Config    `yaml:"outgoing"`
+	Notices     notice.Config      `yaml:"notices"`
+	Abuse       abuse.Config       `yaml:"abuse"`
 	// QueueHelper is the socket of gatepost-queue.service; empty: none.
 	QueueHelper string `yaml:"queue_helper"`
 }
@@ -156,6 +160,7 @@ func Default() Config {
 		Dict:               dict.Default(),
 		AuthPolicy:         policy.Default(),
 		Lmtpd:              lmtpd.Default(),
+		Managesieve:        managesieve.Default(),
 		Outgoing:           outgoing.Default(),
 		Notices:            notice.Default(),
 		Abuse:              abuse.Default(),
@@ -187,6 +192,7 @@ func (c *Config) Validate() error {
 		config.Under("dict", c.Dict.Validate()),
 		config.Under("auth_policy", c.AuthPolicy.Validate()),
 		config.Under("lmtpd", c.Lmtpd.Validate()),
+		config.Under("managesieve", c.Managesieve.Validate()),
 		config.Under("outgoing", c.Outgoing.Validate()),
 		config.Under("notices", c.Notices.Validate()),
 		config.Under("abuse", c.Abuse.Validate()),
@@ -216,12 +222,17 @@ func (c *Config) handDown() {
 	c.Authd.TrustedProxies = c.Guard.TrustedProxies
 	c.Dict.MailRoot, c.Dict.MailUID, c.Dict.MailGID, c.Dict.MailLocation = c.MailRoot, c.MailUID, c.MailGID, c.Authd.MailLocation
 	c.Dict.HeldSubmits = c.Authd.HeldSubmits
-	c.Dict.DefaultPassScheme, c.Dict.AppPasswordsOnly = c.Authd.DefaultPassScheme, c.Authd.AppPasswordsOnly
 	c.Lmtpd.Hostname = c.Hostname
 	c.Outgoing.Hostname, c.Notices.Hostname = c.Hostname, c.Hostname
 	c.Lmtpd.MailRoot = c.MailRoot
 	c.Lmtpd.RecipientDelimiter = c.RecipientDelimiter
 	c.Lmtpd.SpoolDirectory = spool
+	c.Managesieve.Hostname = c.Hostname
+	c.Managesieve.Extensions, c.Managesieve.NotifyMethods = sieve.Extensions(), sieve.NotifyMethods()
+	c.Managesieve.MaxRedirects = sieve.DefaultLimits().Redirects
+	if c.Managesieve.AuthSocketPath == "" {
+		c.Managesieve.AuthSocketPath = filepath.Join(c.QueueDirectory, "gatepost", "auth")
+	}
 }
 
 func (c *Config) validateRoot() error {

@@ -23,8 +23,10 @@ import (
 	"github.com/gatepost/gatepost/internal/outgoing"
 	"github.com/gatepost/gatepost/internal/password"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/script"
 	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/lmtpd/managesieve"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
 )
@@ -42,7 +44,10 @@ type daemons struct {
 	// authPolicy is nil where it is switched off.
 	authPolicy *policy.Server
 	lmtpd      *lmtpd.Server
-	forward    *forwarder
+	// scripts are those of users; managesieve is nil where it is switched off.
+	scripts     *script.Store
+	managesieve *managesieve.Server
+	forward     *forwarder
 }
 
 // newDaemons builds all four over the stores.
@@ -101,7 +106,31 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
 		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn, SRS: d.forward.srs,
 	}, log)
-	return d, err
+	if err != nil {
+		return nil, err
+	}
+	return d, d.newManagesieve(cfg, s, log)
+}
+
+// newManagesieve builds what mail programs edit scripts with.
+func (d *daemons) newManagesieve(cfg Config, s *stores, log *slog.Logger) (err error) {
+	d.scripts = script.New(scriptConfig(cfg, cfg.Managesieve))
+	if cfg.Managesieve.Listen == "" {
+		return nil
+	}
+	s.metrics.Daemon("managesieve", "ok", "no", "temp")
+	check := &script.Checker{Store: d.scripts}
+	d.managesieve, err = managesieve.New(cfg.Managesieve, managesieve.Deps{Scripts: d.scripts, Check: check.Check, Journal: s.journal, Meter: s.metrics}, log)
+	return err
+}
+
+// managesieveListener opens its port before anything serves.
+func (d *daemons) managesieveListener(cfg Config) (socket, net.Listener, error) {
+	ln, err := net.Listen("tcp", cfg.Managesieve.Listen)
+	if err != nil {
+		return socket{}, nil, hint(fmt.Errorf("managesieve: %w", err), "set managesieve.listen to a free address and port; Dovecot's managesieve-login has 4190")
+	}
+	return socket{name: "managesieve", first: true, serve: d.managesieve.Serve}, ln, nil
 }
 
 // newLogins builds what answers logins: authd, and what a Dovecot asks that keeps
@@ -210,6 +239,12 @@ func (d *daemons) reconfigure(next Config) error {
 	if err != nil {
 		return err
 	}
+	// Its certificate is the one thing here that may have gone bad since the check.
+	if d.managesieve != nil && next.Managesieve.Listen != "" {
+		if err := d.managesieve.Reconfigure(next.Managesieve); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(d.judge.reconfigure(next), d.stores.greylist.Reconfigure(next.Policyd.GreylistConfig()),
 		d.forward.tls.Reconfigure(next.Policyd.TLSPolicy), d.stores.senders.reconfigure(next.senders())); err != nil {
 		return err
@@ -226,6 +261,7 @@ func (d *daemons) reconfigure(next Config) error {
 	if d.authPolicy != nil {
 		d.authPolicy.Reconfigure(next.AuthPolicy)
 	}
+	d.scripts.Reconfigure(scriptConfig(next, next.Managesieve))
 	d.stores.sinks.Resync()
 	return errors.Join(
 		d.policyd.Reconfigure(next.Policyd),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/lists"
 	"github.com/gatepost/gatepost/internal/lists/maps"
+	"github.com/gatepost/gatepost/lmtpd/managesieve"
 )
 
 // Exit codes: done, said no or failed, misused.
@@ -113,6 +114,7 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
   learn  spam|ham|undo|list|status   teach the filter, and take it back
   lists  [check|presets]        who else is asked, and who could be
   quarantine list|show|release|delete   what was put aside, and how to get it back
+  sieve  check|test|list|show|put|activate|remove   users' own filters
   explain ID | --client ADDR    what happened to a message or a client, and why
 
   version, completion, help
@@ -161,7 +163,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
 		newDKIM(app), newAuth(app), newBan(app), newGuard(app), newGroup(app), newAllow(app), newDeny(app), newPolicy(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
 		newLists(app, func(c Config) (lists.Config, maps.Config) { return c.DNSLists, c.Maps }),
-		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newQueueHelper(), newFirewallHelper(), newVersion())
+		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newSieve(app, func(c Config) managesieve.Config { return c.Managesieve }), newQueueHelper(), newFirewallHelper(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)

@@ -97,6 +97,8 @@ func restartOnly(old, next Config) []string {
 		{"ban_sinks", old.BanSinks, next.BanSinks},
 		{"watch_logs", old.WatchLogs, next.WatchLogs},
 		{"lmtpd.max_connections", old.Lmtpd.MaxConnections, next.Lmtpd.MaxConnections},
+		{"managesieve.listen", old.Managesieve.Listen, next.Managesieve.Listen},
+		{"managesieve.max_connections", old.Managesieve.MaxConnections, next.Managesieve.MaxConnections},
 	} {
 		if !reflect.DeepEqual(s.old, s.next) {
 			out = append(out, s.key)

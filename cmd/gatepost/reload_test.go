@@ -298,6 +298,7 @@ func TestRestartInManual(t *testing.T) {
 	other.QueueHelper = "/run/gatepost/queue"
 	other.AuthPolicy.Listen, other.AuthPolicy.APIKeyFile = "127.0.0.1:4001", "/etc/gatepost/key"
 	other.Authd.DefaultPassScheme = "PLAIN"
+	other.Managesieve.Listen = "[::]:4190"
 	other.WatchLogs = make(tail.Config, 1)
 	restart := append(restartOnly(Config{}, other), "hostname", "queue_directory", "runtime_directory",
 		"data_directory", "mail_root", "mail_uid", "mail_gid", "recipient_delimiter")

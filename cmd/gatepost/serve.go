@@ -158,6 +158,16 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 		}
 		sockets, lns = append(sockets, sock), append(lns, ln)
 	}
+	if r.daemons.managesieve != nil && slices.Contains(names, "lmtpd") {
+		sock, ln, err := r.daemons.managesieveListener(cfg)
+		if err != nil {
+			for _, ln := range lns {
+				err = errors.Join(err, ln.Close())
+			}
+			return err
+		}
+		sockets, lns = append(sockets, sock), append(lns, ln)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	serveAll(ctx, g, sockets, lns)
 	r.daemons.judge.run(ctx, g, r.stores)
