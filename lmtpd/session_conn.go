@@ -30,7 +30,8 @@ type conn struct {
 	once   sync.Once
 
 	in *bufio.Reader
-	// gather makes few writes of many lines.
+	// gather makes few writes of many lines that begin with a dot; larger pieces
+	// it lets through.
 	gather *bufio.Writer
 	// rest is what the library has not yet read of a line.
 	rest []byte
@@ -61,8 +62,8 @@ const stopText = "421 4.3.2 service is stopping, please come back\r\n"
 func newConn(ctx context.Context, c net.Conn, snap func() *snapshot, ended func()) *conn {
 	ctx, cancel := context.WithCancel(ctx)
 	k := &conn{Conn: c, snap: snap, ctx: ctx, cancel: cancel, ended: ended}
-	k.gather = bufio.NewWriterSize(nil, 32<<10)
-	k.in = bufio.NewReaderSize(pieceReader{k}, 32<<10)
+	k.gather = bufio.NewWriterSize(nil, 4<<10)
+	k.in = bufio.NewReaderSize(pieceReader{k}, 64<<10)
 	return k
 }
 

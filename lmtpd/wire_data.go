@@ -9,12 +9,8 @@ import (
 
 var errTooLarge = errors.New("message is larger than the limit")
 
-// dataEnd is the last line of a message (RFC 5321 §4.1.1.4); lineAndDot is what
-// may come before it, or before a dot that stands for transparency.
-const (
-	dataEnd    = ".\r\n"
-	lineAndDot = "\r\n."
-)
+// dataEnd is the last line of a message (RFC 5321 §4.1.1.4).
+const dataEnd = ".\r\n"
 
 // copyData copies the content of DATA from r to w, with the dots that stand for
 // transparency removed (RFC 5321 §4.5.2). Only <CRLF>.<CRLF> ends it; a bare CR
@@ -74,10 +70,18 @@ func piece(r *bufio.Reader, begin bool) ([]byte, error) {
 
 // cutLine returns the part of p up to the last line end that it need not look
 // behind, and whether a line begins there. P does not begin with a dot that
-// counts.
+// counts. It looks for dots, which are rarer than line ends: base64 has none.
 func cutLine(p []byte) (begin bool, _ []byte) {
-	if i := bytes.Index(p, []byte(lineAndDot)); i >= 0 {
-		return true, p[:i+2]
+	for from := 0; ; {
+		i := bytes.IndexByte(p[from:], '.')
+		if i < 0 {
+			break
+		}
+		dot := from + i
+		if bytes.HasSuffix(p[:dot], []byte("\r\n")) {
+			return true, p[:dot]
+		}
+		from = dot + 1
 	}
 	if bytes.HasSuffix(p, []byte("\r\n")) {
 		return true, p

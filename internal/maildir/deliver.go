@@ -14,8 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bufferBytes is the memory of one delivery, twice: read and write.
-const bufferBytes = 32 << 10
+const (
+	// outBytes is what one delivery writes at a time, inBytes what it reads of a
+	// message that is in a file.
+	outBytes = 128 << 10
+	inBytes  = 32 << 10
+)
 
 // Message is one copy of a message for one mailbox.
 type Message struct {
@@ -114,10 +118,10 @@ func New(cfg Config) (*Store, error) {
 	}, nil
 }
 
-// buffers has room for one CR that was kept back.
+// buffers is the memory of one delivery.
 type buffers struct {
-	in  [bufferBytes]byte
-	out [bufferBytes + 1]byte
+	in  [inBytes]byte
+	out [outBytes]byte
 }
 
 // Deliver writes m and returns once it would survive a power cut. On an error
@@ -235,28 +239,50 @@ func (s *Store) writeTemp(ctx context.Context, c *chain, name string, m *Message
 func (s *Store) fill(ctx context.Context, fd int, m *Message) (lines, error) {
 	b := s.bufs.Get().(*buffers)
 	defer s.bufs.Put(b)
-	var l lines
-	out := l.append(b.out[:0], m.Header)
-	body := m.Body()
-	for {
-		n, rerr := body.Read(b.in[:])
-		if len(out)+n+1 > len(b.out) {
-			if err := writeAll(s.sys, fd, out); err != nil {
-				return l, err
-			}
-			out = b.out[:0]
-		}
-		out = l.append(out, b.in[:n])
-		if rerr == io.EOF {
-			return l, writeAll(s.sys, fd, l.end(out))
-		}
-		if rerr != nil {
-			return l, fmt.Errorf("read message: %w", rerr)
-		}
-		if err := ctx.Err(); err != nil {
-			return l, err
-		}
+	w := filler{ended: ctx.Err, sys: s.sys, fd: fd, out: b.out[:0]}
+	w.out = w.lines.append(w.out, m.Header)
+	// A message in memory writes itself, without a copy.
+	if _, err := io.CopyBuffer(&w, m.Body(), b.in[:]); err != nil {
+		return w.lines, fmt.Errorf("copy message: %w", err)
 	}
+	return w.lines, writeAll(s.sys, fd, w.lines.end(w.out))
+}
+
+// filler writes a message to fd in its form on the disk.
+type filler struct {
+	ended func() error // whether to stop
+	sys   system
+	fd    int
+	lines lines
+	// out waits to be written. Its capacity is more than a Write adds at a time.
+	out []byte
+}
+
+// Write implements io.Writer.
+func (w *filler) Write(p []byte) (int, error) {
+	for from := 0; from < len(p); {
+		room := cap(w.out) - len(w.out) - 1 // one for a CR that was kept back
+		if room <= 0 {
+			if err := w.flush(); err != nil {
+				return from, err
+			}
+			continue
+		}
+		piece := p[from:min(len(p), from+room)]
+		w.out = w.lines.append(w.out, piece)
+		from += len(piece)
+	}
+	return len(p), nil
+}
+
+// flush writes what waits.
+func (w *filler) flush() error {
+	if err := w.ended(); err != nil {
+		return err
+	}
+	err := writeAll(w.sys, w.fd, w.out)
+	w.out = w.out[:0]
+	return err
 }
 
 // publish puts f into new under the final name without overwriting, and syncs

@@ -49,6 +49,31 @@ func memoryDir(t *testing.T) string {
 // text is a body of a Message.
 func text(s string) func() io.Reader { return func() io.Reader { return strings.NewReader(s) } }
 
+// TestLargeMessages: whatever the buffers cut in two is in the file as it came,
+// from memory, which writes itself, and from a reader.
+func TestLargeMessages(t *testing.T) {
+	for _, size := range []int{inBytes, outBytes - 2, outBytes - 1, outBytes, outBytes + 1, 2*outBytes + 1} {
+		for _, tail := range []string{"\r\n", "\r\r\n", "\r", "\n", "\rx\r\n"} {
+			for _, header := range []string{"", "A: b\n", "A: " + strings.Repeat("b", outBytes) + "\n"} {
+				body := strings.Repeat("x", size-1) + tail + "\r\nend\r"
+				want := header + strings.ReplaceAll(body, "\r\n", "\n")
+				for name, read := range map[string]func() io.Reader{
+					"memory": text(body),
+					"reader": func() io.Reader { return io.MultiReader(strings.NewReader(body)) },
+				} {
+					root := memoryDir(t)
+					st := deliver(t, newStore(t, root), Message{To: alice, Header: []byte(header), Body: read})
+					got := files(t, root)["example.org/alice/Maildir/new/"+st.Name()]
+					wire := len(want) + strings.Count(want, "\n") - strings.Count(want, "\r\n")
+					if got != want || st.Size() != int64(len(want)) || !strings.HasSuffix(st.Name(), fmt.Sprintf(",S=%d,W=%d", len(want), wire)) {
+						t.Errorf("%s of %d bytes, %q, header of %d: %d bytes in %s, want %d", name, size, tail, len(header), len(got), st.Name(), len(want))
+					}
+				}
+			}
+		}
+	}
+}
+
 // files returns the regular files below dir, by path relative to it.
 func files(t testing.TB, dir string) map[string]string {
 	t.Helper()

@@ -237,7 +237,9 @@ func (c *chain) makeDir(dirfd int, name string) error {
 }
 
 // setMode gives a directory that was just made the bits that the umask took,
-// and leaves the bit that hands on the group.
+// and leaves the bit that hands on the group. Where that bit may not be set anew
+// (RestrictSUIDSGID= of systemd's units) the directory stays as it was made, for
+// its owner alone: mail is not refused for that.
 func (c *chain) setMode(dirfd int, name string, mode uint32) error {
 	fd, err := c.sys.open(dirfd, name, dirFlags, 0)
 	if err != nil {
@@ -246,6 +248,9 @@ func (c *chain) setMode(dirfd int, name string, mode uint32) error {
 	st, err := c.sys.stat(fd, "")
 	if err == nil {
 		err = c.sys.chmod(fd, mode|st.mode&unix.S_ISGID)
+		if errors.Is(err, unix.EPERM) && st.mode&unix.S_ISGID != 0 {
+			err = nil
+		}
 	}
 	return errors.Join(err, c.sys.close(fd))
 }

@@ -119,6 +119,28 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// TestGroupHome: a home that hands on its group gets its mail, although the unit
+// may not set that bit.
+func TestGroupHome(t *testing.T) {
+	logsOnFailure(t)
+	const bob, id = "bob@" + lab.Domain, "<group.1@example.com>"
+	if _, err := the.CLI(password+"\n", "user", "add", bob); err != nil {
+		t.Fatal(err)
+	}
+	home := "/var/vmail/" + lab.Domain + "/bob"
+	if err := errors.Join(os.MkdirAll(home, 0o700), os.Chown(home, 5000, 5000), os.Chmod(home, 0o770|os.ModeSetgid)); err != nil {
+		t.Fatal(err)
+	}
+	in := lab.Message{From: "Carol <carol@example.com>", To: bob, Subject: "Hello", ID: id, Body: "Hello.\n"}
+	out, err := the.Send(lab.Mail{From: lab.StrangerIP, MailFrom: "carol@example.com", RcptTo: []string{bob}, Data: in.Bytes()})
+	if err != nil || out.Reply.Code != 250 {
+		t.Fatalf("Send() = %+v, %v", out, err)
+	}
+	if _, err := the.Read(lab.Mailbox{User: bob, Password: password, Name: "INBOX"}, id); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRestartIsAPause: while four users submit and four read without end,
 // gatepost is restarted three times. Nobody is refused, and no smtpd dies.
 func TestRestartIsAPause(t *testing.T) {
