@@ -72,7 +72,7 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 		decide(&v, &s.policy, req, f, now)
 		return v
 	}
-	*f = g.account(ctx, s, req, &w.login, now)
+	g.account(ctx, s, req, &w.login, now, f)
 	f.Guard, f.room = closed, &w.rules
 	f.SRS = g.srs.facts(ctx, req, s.cfg.SRS.PerTarget)
 	if t == nil {
@@ -126,24 +126,36 @@ func (f *Facts) sound() bool {
 }
 
 // account finds the facts about the login and the sender.
-func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request, memo *loginMemo, now time.Time) Facts {
+func (g *gatherer) account(ctx context.Context, s *snapshot, req *Request, memo *loginMemo, now time.Time, f *Facts) {
 	if req.SASL.Username == "" {
-		return Facts{}
+		return
 	}
 	key := g.loginKey(s, req)
-	if memo != nil && key.version != 0 && memo.key == key && now.Before(memo.until) {
-		return memo.facts
+	if key.version != 0 && memo.key == key && now.Before(memo.until) {
+		memo.facts.put(f)
+		return
 	}
-	f, err := g.login(ctx, s, req)
-	if err == nil && memo != nil {
-		*memo = loginMemo{key, now.Add(loginLife), f}
+	found, err := g.login(ctx, s, req)
+	found.put(f)
+	if err == nil {
+		*memo = loginMemo{key, now.Add(loginLife), found}
+		return
 	}
-	if err != nil {
-		g.log.LogAttrs(ctx, slog.LevelError, "account store does not answer",
-			slog.String("user", f.User), slog.String("session", req.Instance), slog.Any("err", err))
-		f.AccountsAway = true
-	}
-	return f
+	g.log.LogAttrs(ctx, slog.LevelError, "account store does not answer",
+		slog.String("user", f.User), slog.String("session", req.Instance), slog.Any("err", err))
+	f.AccountsAway = true
+}
+
+// loginFacts are those of Facts that are about the login and the sender.
+type loginFacts struct {
+	Known, Held, Disabled, MaySend, SenderLocal bool
+	User                                        string
+	Standing                                    account.Standing
+}
+
+func (l *loginFacts) put(f *Facts) {
+	f.Known, f.Held, f.Disabled, f.MaySend, f.SenderLocal = l.Known, l.Held, l.Disabled, l.MaySend, l.SenderLocal
+	f.User, f.Standing = l.User, l.Standing
 }
 
 // loginLife is how long a loginMemo holds, also where the account store does not
@@ -155,7 +167,7 @@ const loginLife = time.Second
 type loginMemo struct {
 	key   loginKey
 	until time.Time
-	facts Facts
+	facts loginFacts
 }
 
 // loginKey is all that the facts about a login depend on.
@@ -179,20 +191,20 @@ func (g *gatherer) loginKey(s *snapshot, req *Request) loginKey {
 	return k
 }
 
-func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (Facts, error) {
+func (g *gatherer) login(ctx context.Context, s *snapshot, req *Request) (loginFacts, error) {
 	delim := s.cfg.RecipientDelimiter
 	login, err := mailaddr.Parse(req.SASL.Username)
 	if err != nil {
-		return Facts{User: foldLogin(req.SASL.Username)}, nil // such a name has no account
+		return loginFacts{User: foldLogin(req.SASL.Username)}, nil // such a name has no account
 	}
 	u, _, err := account.Resolve(ctx, g.accounts, login, delim)
 	if err != nil {
 		if errors.Is(err, account.ErrNotFound) {
 			err = nil
 		}
-		return Facts{User: foldLogin(folded(login, delim))}, err
+		return loginFacts{User: foldLogin(folded(login, delim))}, err
 	}
-	f := Facts{Known: true, Held: u.Held, Disabled: u.Disabled, User: u.Addr.String()} // one name, however it was typed
+	f := loginFacts{Known: true, Held: u.Held, Disabled: u.Disabled, User: u.Addr.String()} // one name, however it was typed
 	pr := s.policy.profile(req.PolicyContext)
 	if g.standings != nil && pr.needsUser {
 		if f.Standing, err = g.standings.Standing(ctx, u.Addr); err != nil {

@@ -67,8 +67,9 @@ func (s *session) run(ctx, work context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetReadDeadline(past) })
 	defer stop()
 	buf, reply := make([]byte, 0, startBuffer), make([]byte, 0, 128)
+	now := time.Now()
 	for {
-		n, err := s.read(ctx, &buf)
+		n, err := s.read(ctx, &buf, now)
 		if err != nil || n == 0 {
 			return err
 		}
@@ -77,7 +78,8 @@ func (s *session) run(ctx, work context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.writeDeadline(); err != nil {
+		now = time.Now() // who takes the answer late has as much less time to go on
+		if err := s.writeDeadline(now); err != nil {
 			return err
 		}
 		if _, err := s.conn.Write(reply); err != nil {
@@ -94,8 +96,8 @@ func (s *session) run(ctx, work context.Context) error {
 }
 
 // writeDeadline gives the answer its time, an eighth less at worst.
-func (s *session) writeDeadline() error {
-	now, limit := time.Now(), s.timing().request
+func (s *session) writeDeadline(now time.Time) error {
+	limit := s.timing().request
 	if s.writeEnds.Sub(now) >= limit-limit/8 && s.writeEnds.Sub(now) <= limit {
 		return nil
 	}
@@ -114,10 +116,11 @@ func (s *session) readBy(soon, t time.Time) error {
 }
 
 // read returns the length of the request at the start of *buf, and 0 when
-// there is no more to come. A peer may be idle for long, but not slow.
-func (s *session) read(ctx context.Context, buf *[]byte) (int, error) {
+// there is no more to come. now is when the last answer was ready. A peer may
+// be idle for long, but not slow.
+func (s *session) read(ctx context.Context, buf *[]byte, now time.Time) (int, error) {
 	seen, started := 0, len(*buf) > 0
-	now, times := time.Now(), s.timing()
+	times := s.timing()
 	ends := now.Add(times.request)
 	soon := ends
 	if !started {

@@ -65,7 +65,7 @@ func (g *gatherer) try(ctx context.Context, s *snapshot, req *Request, limits bo
 		decide(&v, &s.policy, req, &Facts{}, now)
 		return v, f, nil
 	}
-	f = g.account(ctx, s, req, nil, now)
+	g.account(ctx, s, req, &loginMemo{}, now, &f)
 	pr := s.policy.profile(req.PolicyContext)
 	if limits { // a ban, too, is of today
 		f.Guard = g.closed(ctx, &s.policy.admission, pr, req)

@@ -144,7 +144,7 @@ func parseRequest(b []byte, out *Request) error {
 	if len(b) > MaxRequestBytes || !bytes.HasSuffix(b, []byte("\n\n")) {
 		return fmt.Errorf("%w: no end within %d bytes", ErrMalformed, MaxRequestBytes)
 	}
-	if bytes.IndexByte(b, 0) >= 0 || bytes.IndexByte(b, '\r') >= 0 {
+	if hasControls(b) {
 		return fmt.Errorf("%w: NUL or CR", ErrMalformed)
 	}
 	p := requestParser{out: out}

@@ -7,8 +7,8 @@ import "bytes"
 // next: what is as before is not copied and parsed again. What looks otherwise is
 // read by ParseRequest.
 type requestReader struct {
-	raw  [len(attributes)]string
-	set  uint64 // one bit for each of raw that last has
+	raw  []byte               // the last request; empty for none
+	ends [len(attributes)]int // where the line of each attribute ends in raw
 	last Request
 }
 
@@ -18,41 +18,73 @@ func (r *requestReader) read(b []byte, out *Request) error {
 		*out = r.last
 		return nil
 	}
-	*r = requestReader{}
+	*r = requestReader{raw: r.raw[:0]}
 	return parseRequest(b, out)
 }
 
-// again brings r.last up to date with b, if b has all attributes in order. What
-// it has changed when it gives up is of no use.
+// again brings r up to date with b, if b has all attributes in order. What it
+// has changed when it gives up is of no use.
 func (r *requestReader) again(b []byte) bool {
-	if len(b) > MaxRequestBytes || !bytes.HasSuffix(b, []byte("\n\n")) || bytes.IndexByte(b, 0) >= 0 || bytes.IndexByte(b, '\r') >= 0 {
+	if len(b) > MaxRequestBytes || !bytes.HasSuffix(b, []byte("\n\n")) {
 		return false
 	}
-	p := requestParser{out: &r.last}
+	p := requestParser{out: &r.last, request: requestName}
+	rest, from, changed := b, 0, false
 	for i := range attributes {
-		name := attributes[i].name
-		end := bytes.IndexByte(b, '\n')
-		if end > MaxLineBytes || end <= len(name) || b[len(name)] != '=' || string(b[:len(name)]) != name {
-			return false
+		old := r.raw[from:max(from, min(r.ends[i], len(r.raw)))]
+		from += len(old)
+		if len(old) > 0 && bytes.HasPrefix(rest, old) { // its line was looked at before
+			rest = rest[len(old):]
+		} else {
+			n := r.line(&p, i, rest)
+			if n == 0 {
+				return false
+			}
+			rest, changed = rest[n:], true
 		}
-		value := b[len(name)+1 : end]
-		b = b[end+1:]
-		if r.set&(1<<i) != 0 && string(value) == r.raw[i] {
-			continue
-		}
-		r.raw[i] = string(value)
-		r.set |= 1 << i
-		reset(&r.last, i)
-		if attributes[i].parse(&p, r.raw[i]) != nil {
-			return false
-		}
+		r.ends[i] = len(b) - len(rest)
 	}
-	return r.raw[0] == requestName && unknownLines(b)
+	if p.request != requestName || !unknownLines(rest) {
+		return false
+	}
+	if cap(r.raw) > keepBuffer {
+		r.raw = nil
+		changed = true
+	}
+	if changed {
+		r.raw = append(r.raw[:0], b[:r.ends[len(attributes)-1]]...)
+	}
+	return true
 }
+
+// line reads the line of attribute i at the start of b, and returns its length,
+// or 0 if b has another line or a bad one.
+func (r *requestReader) line(p *requestParser, i int, b []byte) int {
+	name := attributes[i].name
+	end := bytes.IndexByte(b, '\n')
+	if end > MaxLineBytes || end <= len(name) || b[len(name)] != '=' || string(b[:len(name)]) != name {
+		return 0
+	}
+	value := b[len(name)+1 : end]
+	if hasControls(value) {
+		return 0
+	}
+	reset(&r.last, i)
+	if attributes[i].parse(p, string(value)) != nil {
+		return 0
+	}
+	return end + 1
+}
+
+// hasControls reports whether b has what no request may hold anywhere.
+func hasControls(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 || bytes.IndexByte(b, '\r') >= 0 }
 
 // unknownLines reports whether b has only attributes of newer Postfix, and its
 // end.
 func unknownLines(b []byte) bool {
+	if len(b) > 1 && hasControls(b) {
+		return false
+	}
 	for n := len(attributes); len(b) > 1; n++ {
 		end := bytes.IndexByte(b, '\n')
 		name, _, ok := bytes.Cut(b[:end], []byte("="))

@@ -173,6 +173,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte(lines("protocol_state=DATA", "recipient_count=2", "sasl_username=alice", "stress=yes", "client_port=unknown")))
 	f.Add([]byte(usualRequest("a@example.org", "3")))
 	f.Add([]byte("request=junk\n\n"))
+	f.Add([]byte(strings.Replace(usualRequest("a@example.org", "3"), "request=smtpd_access_policy", "request=", 1)))
+	f.Add([]byte(strings.Replace(usualRequest("a@example.org", "3"), "policy_context=", "policy_context=\r", 1)))
+	f.Add([]byte(strings.TrimSuffix(usualRequest("a@example.org", "3"), "\n") + "mail_version=\x00\n\n"))
 	f.Add([]byte("\n"))
 	f.Add([]byte(lines("a", "b=\r", "=c")))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -184,21 +187,24 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("requestLen(%q) = %d", b, n)
 		}
 		req, err := ParseRequest(b[:n])
-		if err != nil {
-			return // refused is fine, a panic is not
+		wire := b[:n]
+		if err == nil {
+			if wire, err = req.Append(nil); err != nil {
+				t.Fatalf("Append(%+v): %v", req, err)
+			}
 		}
-		wire, err := req.Append(nil)
-		if err != nil {
-			t.Fatalf("Append(%+v): %v", req, err)
-		}
+		usual := []byte(usualRequest("alice@example.org", "1"))
 		newer := []byte(strings.TrimSuffix(usualRequest("bob@example.org", "2"), "\n") + "mail_version=3.12\n\n")
 		var reader requestReader
 		var got Request
-		for _, in := range [][]byte{wire, b[:n], []byte(usualRequest("alice@example.org", "1")), newer, wire, b[:n], wire} {
+		for _, in := range [][]byte{wire, b[:n], usual, newer, usual, b[:n], usual, wire, b[:n], wire} {
 			want, err := ParseRequest(in)
 			if gotErr := reader.read(in, &got); (gotErr != nil) != (err != nil) || err == nil && got != want {
 				t.Fatalf("read(%q) = %+v, %v, want %+v, %v", in, got, gotErr, want, err)
 			}
+		}
+		if err != nil {
+			return // refused is fine, a panic is not
 		}
 		if again, err := ParseRequest(wire); err != nil || again != req {
 			t.Errorf("ParseRequest(Append(%+v)) = %+v, %v", req, again, err)

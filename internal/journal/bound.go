@@ -14,6 +14,8 @@ const (
 	MaxTextBytes = 1000
 	// MaxItems bounds the recipients, the lines and the facts each.
 	MaxItems = 100
+	// maxKeyBytes bounds the name of a fact.
+	maxKeyBytes = 40
 	// maxOptions bounds the options of a line.
 	maxOptions = 10
 )
@@ -75,6 +77,33 @@ func cut(s *string) int {
 	return len(*s)
 }
 
+// isClean reports whether clean would change nothing, as it is for nearly every
+// record of policyd and authd.
+func (r *Record) isClean() bool {
+	for _, s := range r.texts() {
+		if !isShort(*s, MaxTextBytes) {
+			return false
+		}
+	}
+	if r.MessageID != "" || r.ClientAddr.Is4In6() || r.ClientAddr.Zone() != "" || len(r.Lines) > 0 {
+		return false
+	}
+	for _, s := range r.RcptTo {
+		if !isShort(s, MaxTextBytes) {
+			return false
+		}
+	}
+	for i := range r.Facts {
+		if f := &r.Facts[i]; !isShort(f.Key, maxKeyBytes) || !isShort(f.Value, MaxTextBytes) {
+			return false
+		}
+	}
+	return true
+}
+
+// isShort reports whether printable would return s as it is.
+func isShort(s string, limit int) bool { return len(s) <= limit && isPlain(s) }
+
 // clean returns r with every text printable and within MaxTextBytes, in lists
 // of its own.
 func (r *Record) clean() Record {
@@ -85,7 +114,7 @@ func (r *Record) clean() Record {
 	c.MessageID = bareID(c.MessageID)
 	c.ClientAddr = c.ClientAddr.Unmap().WithZone("")
 	c.RcptTo = each(r.RcptTo, func(s string) string { return printable(s, MaxTextBytes) })
-	c.Facts = each(r.Facts, func(f Fact) Fact { return Fact{printable(f.Key, 40), printable(f.Value, MaxTextBytes)} })
+	c.Facts = each(r.Facts, func(f Fact) Fact { return Fact{printable(f.Key, maxKeyBytes), printable(f.Value, MaxTextBytes)} })
 	c.Lines = each(r.Lines, func(l verdict.Line) verdict.Line {
 		l.Name, l.Group, l.Text = printable(l.Name, 100), printable(l.Group, 100), printable(l.Text, MaxTextBytes)
 		l.Options = each(l.Options[:min(len(l.Options), maxOptions)], func(o string) string { return printable(o, 200) })

@@ -3,6 +3,7 @@ package journal
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/verdict"
@@ -113,6 +114,9 @@ func appendKey(dst []byte, key string) []byte {
 
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	if strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 {
+		return append(append(dst, s...), '"')
+	}
 	from := 0
 	for i := range len(s) {
 		if c := s[i]; c == '"' || c == '\\' {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,8 @@ const (
 	queueBytes   = 16 << 20
 	// hurryAt is how many records the writer is woken for.
 	hurryAt = queueRecords / 8
+	// writerCache is the memory for pages while a batch is written.
+	writerCache = 2 << 20
 	// reserve is the part of both that only refusals and bans may use.
 	reserve = 4 // a quarter
 )
@@ -50,6 +53,7 @@ type Journal struct {
 	waiting atomic.Int64 // bytes in queue
 	dropped atomic.Uint64
 	closed  atomic.Bool
+	spare   sync.Pool // of *Record that were written
 
 	failing atomic.Pointer[error] // of the last write, nil when it succeeded
 
@@ -88,16 +92,30 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*sqlite.DB, e
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log})
+	db, err := sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	// The pages of one transaction have to fit, else they are written and read
+	// back in its middle.
+	if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size(-%d)", writerCache>>10)); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // Reconfigure takes new bounds; they hold within a minute.
 func (j *Journal) Reconfigure(cfg Config) { j.cfg.Store(&cfg) }
 
-// Record takes r for writing. It never blocks: when too much waits, r is
+// Record takes a record for writing. It never blocks: when too much waits, it is
 // dropped and counted, and a refusal or ban is dropped last. A zero Time
 // becomes now.
-func (j *Journal) Record(r Record) {
+func (j *Journal) Record(given Record) {
+	r, ok := j.spare.Get().(*Record)
+	if !ok {
+		r = new(Record)
+	}
+	*r = given
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
@@ -108,7 +126,7 @@ func (j *Journal) Record(r Record) {
 	}
 	if j.waiting.Add(size) <= bytes && len(j.queue) < records && !j.closed.Load() {
 		select {
-		case j.queue <- queued{&r, size}:
+		case j.queue <- queued{r, size}:
 			if len(j.queue) >= hurryAt {
 				select {
 				case j.hurry <- struct{}{}:
@@ -121,6 +139,8 @@ func (j *Journal) Record(r Record) {
 	}
 	j.waiting.Add(-size)
 	j.dropped.Add(1)
+	*r = Record{}
+	j.spare.Put(r)
 }
 
 // Dropped counts the records that were dropped since the start.

@@ -11,7 +11,7 @@ import (
 // is not UTF-8, no graphic character or blank, becomes \xNN or \u{N}, so also
 // what turns text around or hides it (U+202E, U+200B).
 func printable(s string, limit int) string {
-	if isPlain(s) && len(s) <= limit {
+	if isShort(s, limit) {
 		return s
 	}
 	var b strings.Builder
@@ -34,8 +34,21 @@ func printable(s string, limit int) string {
 	return b.String()
 }
 
-// isPlain reports whether s is printable ASCII.
+// isPlain reports whether s is printable ASCII. It looks at eight bytes at once:
+// each text of each record comes here.
 func isPlain(s string) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for len(s) >= 8 {
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		// A byte from 0x7f on has its high bit set or gets it by adding one; one
+		// below the blank gets it by taking a blank away. A carry comes only from
+		// such a byte.
+		if (x|(x+each)|(x-' '*each))&high != 0 {
+			return false
+		}
+		s = s[8:]
+	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] >= 0x7f {
 			return false

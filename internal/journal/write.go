@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/sqlite"
@@ -20,7 +17,7 @@ const (
 	batchRecords = 1000
 	// groupRecords is how many records one statement inserts: each statement
 	// costs as much as two records.
-	groupRecords = 16
+	groupRecords = 50
 	// batchEvery is how long a record waits for others.
 	batchEvery = 200 * time.Millisecond
 	// retryEvery is how long writing rests after an error.
@@ -94,6 +91,8 @@ type writer struct {
 	trimmed time.Time
 	logged  time.Time
 	told    uint64 // drops that the log knows of
+
+	inserter
 }
 
 // drain writes what is in the queue now. After an error the batch is kept, and
@@ -119,6 +118,8 @@ func (w *writer) storeQueue() error {
 		}
 		for i, q := range w.batch {
 			w.waiting.Add(-q.size)
+			*q.Record = Record{}
+			w.spare.Put(q.Record)
 			w.batch[i] = queued{}
 		}
 		w.batch = w.batch[:0]
@@ -131,7 +132,7 @@ func (w *writer) store(batch []queued) error {
 	if w.lost {
 		return w.reopen(batch)
 	}
-	err := insert(w.db.Load(), batch)
+	err := w.insert(w.db.Load(), batch)
 	if err == nil || !sqlite.IsCorrupt(err) {
 		return err
 	}
@@ -157,54 +158,7 @@ func (w *writer) reopen(batch []queued) error {
 	}
 	w.db.Store(db)
 	w.lost = false
-	return insert(db, batch)
-}
-
-// insert writes a batch in one transaction, groupRecords with each statement.
-// With OR FAIL a statement keeps no copy of each page that it changes, to undo
-// itself alone: the transaction is undone anyway.
-func insert(db *sqlite.DB, batch []queued) error {
-	ctx := context.Background()
-	const columns = 5
-	insertOf := func(records int) string {
-		return "INSERT OR FAIL INTO records (time, queue_id, message_id, client, record) VALUES (?, ?, ?, ?, ?)" +
-			strings.Repeat(", (?, ?, ?, ?, ?)", records-1)
-	}
-	return sqlite.Tx(ctx, db.Writer, func(tx *sql.Tx) error {
-		full, err := tx.PrepareContext(ctx, insertOf(groupRecords))
-		if err != nil {
-			return err
-		}
-		defer full.Close()
-		var buf []byte
-		args := make([]any, 0, groupRecords*columns)
-		for group := range slices.Chunk(batch, groupRecords) {
-			args = args[:0]
-			for _, q := range group {
-				r := q.clean()
-				buf = appendRecord(buf[:0], &r)
-				args = append(args, r.Time.UnixMicro(), r.QueueID, r.MessageID, clientKey(r.ClientAddr), string(buf))
-			}
-			if len(group) == groupRecords {
-				_, err = full.ExecContext(ctx, args...)
-			} else {
-				_, err = tx.ExecContext(ctx, insertOf(len(group)), args...)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// clientKey returns the 16 bytes by which an address is found, nil for none.
-func clientKey(a netip.Addr) []byte {
-	if !a.IsValid() {
-		return nil
-	}
-	b := a.As16()
-	return b[:]
+	return w.insert(db, batch)
 }
 
 // report logs, once a minute, that writing fails or that records were dropped.

@@ -4,6 +4,7 @@ package metric
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,15 @@ type Set struct {
 	seconds  *prometheus.HistogramVec
 	sessions *prometheus.GaugeVec
 	events   *prometheus.CounterVec
+	// made has the series of each Daemon: to find them by their labels costs 0.35 µs
+	// a request, which is a fiftieth of a policy request.
+	made sync.Map // of *series, by daemon
+}
+
+// series are those of one daemon. They are not changed once they are made.
+type series struct {
+	requests map[string]prometheus.Counter // by verdict
+	seconds  prometheus.Observer
 }
 
 // New returns a Set with the metrics of the Go runtime and the process.
@@ -55,10 +65,11 @@ func New(version string) *Set {
 // Daemon makes the series of a daemon, at 0, for every verdict that it knows: an
 // alarm on a rate needs a series that was there before the first event.
 func (s *Set) Daemon(daemon string, verdicts ...string) {
+	made := &series{requests: make(map[string]prometheus.Counter), seconds: s.seconds.WithLabelValues(daemon)}
 	for _, v := range verdicts {
-		s.requests.WithLabelValues(daemon, v)
+		made.requests[v] = s.requests.WithLabelValues(daemon, v)
 	}
-	s.seconds.WithLabelValues(daemon)
+	s.made.Store(daemon, made)
 	s.sessions.WithLabelValues(daemon)
 }
 
@@ -75,6 +86,14 @@ func (s *Set) Waiting(daemon string, value func() float64) {
 // Request counts one answer of daemon and its time. verdict is one of the
 // daemon's own few words, never what a peer sent.
 func (s *Set) Request(daemon, verdict string, took time.Duration) {
+	if made, ok := s.made.Load(daemon); ok {
+		made := made.(*series)
+		if c, ok := made.requests[verdict]; ok {
+			c.Inc()
+			made.seconds.Observe(took.Seconds())
+			return
+		}
+	}
 	s.requests.WithLabelValues(daemon, verdict).Inc()
 	s.seconds.WithLabelValues(daemon).Observe(took.Seconds())
 }

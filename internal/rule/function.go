@@ -50,14 +50,14 @@ func (t *table) operators() {
 	})
 	t.add("_matches", new(func(*Meter, string, *regexp.Regexp) bool), func(m *Meter, p []any) (any, error) {
 		s := p[0].(string)
-		if err := m.spend(5 + len(s)/2); err != nil {
+		if err := m.spend(costMatches(s)); err != nil {
 			return false, err
 		}
 		return p[1].(*regexp.Regexp).MatchString(s), nil
 	})
 	t.add("_contains", new(func(*Meter, string, string) bool), func(m *Meter, p []any) (any, error) {
 		s := p[0].(string)
-		if err := m.spend(1 + len(s)/64); err != nil {
+		if err := m.spend(costContains(s)); err != nil {
 			return false, err
 		}
 		return strings.Contains(s, p[1].(string)), nil
@@ -75,40 +75,36 @@ func (t *table) operators() {
 		return false, nil
 	})
 	t.add("_textlen", new(func(*Meter, string) int), func(m *Meter, p []any) (any, error) {
-		return len(p[0].(string)), m.spend(1)
+		return len(p[0].(string)), m.spend(costLen)
 	})
 }
 
 // callable are the functions of rules.
 func (t *table) callable(maps Maps) {
-	price, priced := maps.(pricer)
+	price, _ := maps.(pricer)
 	t.add("_lower", new(func(*Meter, string) string), func(m *Meter, p []any) (any, error) {
 		s := p[0].(string)
-		if err := m.spend(1 + len(s)/16); err != nil {
+		if err := m.spend(costLower(s)); err != nil {
 			return "", err
 		}
 		return strings.ToLower(s), nil
 	})
 	t.add("_domain_of", new(func(*Meter, string) string), func(m *Meter, p []any) (any, error) {
-		return domainOf(p[0].(string)), m.spend(1)
+		return domainOf(p[0].(string)), m.spend(costDomain)
 	})
 	t.add("_under", new(func(*Meter, string, string) bool), func(m *Meter, p []any) (any, error) {
-		return under(p[0].(string), p[1].(string)), m.spend(1 + len(p[0].(string))/64)
+		return under(p[0].(string), p[1].(string)), m.spend(costUnder(p[0].(string)))
 	})
 	t.add("_ip_in", new(func(*Meter, string, *[]netip.Prefix) bool), func(m *Meter, p []any) (any, error) {
 		nets := *p[1].(*[]netip.Prefix)
-		if err := m.spend(2 + len(nets)/8); err != nil {
+		if err := m.spend(costNets(nets)); err != nil {
 			return false, err
 		}
 		return ipIn(p[0].(string), nets), nil
 	})
 	t.add("_in_map", new(func(*Meter, string, string) bool), func(m *Meter, p []any) (any, error) {
 		name, value := p[0].(string), p[1].(string)
-		cost := costCall + len(value)
-		if priced {
-			cost += price.Cost(name, len(value))
-		}
-		if err := m.spend(cost); err != nil {
+		if err := m.spend(costMap(price, name, value)); err != nil {
 			return false, err
 		}
 		if maps == nil {
@@ -116,6 +112,24 @@ func (t *table) callable(maps Maps) {
 		}
 		return maps.Has(name, value), nil
 	})
+}
+
+// What the functions cost, in units of Budget.
+const costLen, costDomain = 1, 1
+
+func costMatches(s string) int         { return 5 + len(s)/2 }
+func costContains(s string) int        { return 1 + len(s)/64 }
+func costLower(s string) int           { return 1 + len(s)/16 }
+func costUnder(domain string) int      { return 1 + len(domain)/64 }
+func costNets(nets []netip.Prefix) int { return 2 + len(nets)/8 }
+
+// costMap is what a look-up costs; price is nil for maps that have none.
+func costMap(price pricer, name, value string) int {
+	cost := costCall + len(value)
+	if price != nil {
+		cost += price.Cost(name, len(value))
+	}
+	return cost
 }
 
 // notCalled stands for a function that guard replaces.

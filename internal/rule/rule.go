@@ -77,6 +77,7 @@ type Set[E Env] struct {
 type compiled struct {
 	Source
 	program            *vm.Program
+	direct             directBool // nil: program alone can run it
 	asked, hit, failed *atomic.Int64
 }
 
@@ -101,7 +102,7 @@ func Compile[E Env](sources []Source, opt Options) (*Set[E], error) {
 			errs = append(errs, config.Invalid(fmt.Sprintf("[%d].when", i), "%v", err))
 			continue
 		}
-		s.rules = append(s.rules, compiled{src, p, new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)})
+		s.rules = append(s.rules, compiled{src, p, c.direct(p.Node()), new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)})
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -128,17 +129,42 @@ func (s *Set[E]) Eval(i int, env E) (bool, error) {
 		return false, nil
 	}
 	r.asked.Add(1)
-	env.meter().fill()
+	meter := env.meter()
+	meter.fill()
+	var hit bool
+	var err error
+	if r.direct != nil {
+		hit, err = r.runDirect(env, meter)
+	} else {
+		hit, err = s.run(r, env)
+	}
+	if err != nil {
+		r.failed.Add(1)
+		return false, err
+	}
+	if hit {
+		r.hit.Add(1)
+	}
+	return hit, nil
+}
+
+// run has the library's machine run a rule.
+func (s *Set[E]) run(r *compiled, env E) (bool, error) {
 	m := s.vms.Get().(*vm.VM)
 	out, err := m.Run(r.program, env)
 	s.vms.Put(m)
 	if err != nil {
-		r.failed.Add(1)
 		return false, runError(err)
 	}
 	hit, _ := out.(bool)
-	if hit {
-		r.hit.Add(1)
+	return hit, nil
+}
+
+// runDirect does the same without it, for a rule that has been found simple.
+func (r *compiled) runDirect(env any, m *Meter) (bool, error) {
+	hit := r.direct(reflect.ValueOf(env).Elem(), m)
+	if m.left < 0 {
+		return false, ErrBudget
 	}
 	return hit, nil
 }

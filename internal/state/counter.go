@@ -26,8 +26,8 @@ type counter struct {
 	used    int64 // sum of buckets
 	buckets []bucket
 	// shared says that somebody reads it without a lock: it changes no more, and
-	// a grant makes a copy.
-	shared bool
+	// a grant makes a copy. dirty says that it is among those to be written.
+	shared, dirty bool
 }
 
 func (c *counter) name() string { return c.key }
@@ -45,12 +45,10 @@ func (c *counter) expires() time.Time {
 func (c *counter) look(now time.Time, n, max int64, window time.Duration) Usage {
 	t := now.UnixNano()
 	live := c.buckets
+	u := Usage{Used: c.used, Ends: now}
 	for len(live) > 0 && t-live[0].at >= int64(window) {
+		u.Used -= live[0].n
 		live = live[1:]
-	}
-	u := Usage{Ends: now}
-	for _, b := range live {
-		u.Used += b.n
 	}
 	u.OK = u.Used <= max-n
 	if len(live) > 0 {
@@ -90,7 +88,20 @@ func (c *counter) grant(now time.Time, n, max int64, window time.Duration) (*cou
 	if c.shared {
 		return c.take(now, n, max, window)
 	}
-	t, kept := now.UnixNano(), c.buckets[:0]
+	t := now.UnixNano()
+	c.forget(t, window)
+	c.max, c.window = max, window
+	c.add(t, n)
+	return c, Usage{OK: true, Used: c.used, Ends: c.expires()}
+}
+
+// forget drops what has left the window at t; see at. It changes c, and mostly
+// there is nothing to do.
+func (c *counter) forget(t int64, window time.Duration) {
+	if n := len(c.buckets); n == 0 || t-c.buckets[0].at < int64(window) && c.buckets[n-1].at <= t {
+		return
+	}
+	kept := c.buckets[:0]
 	c.used = 0
 	for _, b := range c.buckets {
 		if t-b.at < int64(window) {
@@ -98,9 +109,7 @@ func (c *counter) grant(now time.Time, n, max int64, window time.Duration) (*cou
 			c.used += b.n
 		}
 	}
-	c.buckets, c.max, c.window = kept, max, window
-	c.add(t, n)
-	return c, Usage{OK: true, Used: c.used, Ends: c.expires()}
+	c.buckets = kept
 }
 
 // give returns the counter without n of what was granted at a time, or a part

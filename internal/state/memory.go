@@ -87,19 +87,24 @@ func (m *memory) get(key string, now time.Time) item {
 // put adds or replaces an item.
 func (m *memory) put(it item) {
 	key := it.name()
-	n := m.rows[key]
-	if n == nil {
-		n = &node{}
-		n.set(it)
-		m.rows[key] = n
-		m.keys.add(key)
-		heap.Push(&m.first, n)
-	} else {
-		m.bytes -= n.size
-		n.set(it)
-		heap.Fix(&m.first, n.index)
+	if n := m.rows[key]; n != nil {
+		m.change(n, it)
+		return
 	}
+	n := &node{}
+	n.set(it)
+	m.rows[key] = n
+	m.keys.add(key)
+	heap.Push(&m.first, n)
 	m.bytes += n.size
+}
+
+// change gives n another item of the same key.
+func (m *memory) change(n *node, it item) {
+	m.bytes -= n.size
+	n.set(it)
+	m.bytes += n.size
+	heap.Fix(&m.first, n.index)
 }
 
 // remove forgets a key and reports whether it was there.

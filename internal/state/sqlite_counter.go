@@ -17,19 +17,18 @@ func (c *Claim) valid() error {
 	return nil
 }
 
-// counter returns the counter of key, an empty one if there is none. It needs
-// s.mu.
-func (s *SQLite) counter(key string) *counter {
-	if known := s.counters.rows[key]; known != nil {
-		return known.item.(*counter)
+// keep puts a counter that has changed in its place n, which is nil for a new
+// one. It needs s.mu.
+func (s *SQLite) keep(ctx context.Context, n *node, c *counter) {
+	if n != nil {
+		s.counters.change(n, c)
+	} else {
+		s.counters.put(c)
 	}
-	return &counter{key: key}
-}
-
-// keep puts a counter that has changed. It needs s.mu.
-func (s *SQLite) keep(ctx context.Context, c *counter) {
-	s.counters.put(c)
-	s.dirty[rowID{counterTable, c.key}] = struct{}{}
+	if !c.dirty {
+		c.dirty = true
+		s.dirty[rowID{counterTable, c.key}] = struct{}{}
+	}
 	s.evict(ctx, counterTable, s.counters)
 }
 
@@ -49,15 +48,19 @@ func (s *SQLite) TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage
 			return nil, err
 		}
 	}
+	all, fits := make([]Usage, len(claims)), true // made without the lock
 	if _, err := s.enter(ctx, counterTable, ""); err != nil {
 		return nil, err
 	}
 	defer s.mu.Unlock()
 	now := time.Now()
-	all, fits := make([]Usage, len(claims)), true
 	for i := range claims {
 		c := &claims[i]
-		all[i] = s.counter(c.Key).look(now, c.N, c.Max, c.Window)
+		if known := s.counters.rows[c.Key]; known != nil {
+			all[i] = known.item.(*counter).look(now, c.N, c.Max, c.Window)
+		} else {
+			all[i] = (&counter{}).look(now, c.N, c.Max, c.Window)
+		}
 		all[i].At = now
 		fits = fits && (all[i].OK || c.Soft)
 	}
@@ -65,21 +68,32 @@ func (s *SQLite) TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage
 		return all, nil
 	}
 	for i := range claims {
-		c := &claims[i]
-		if !all[i].OK || c.N == 0 {
-			continue
-		}
-		known := s.counter(c.Key)
-		if i > 0 && known.used > c.Max-c.N { // counted again by a claim of the same key
-			all[i].OK = known.look(now, c.N, c.Max, c.Window).OK
-		}
-		if all[i].OK {
-			next, u := known.grant(now, c.N, c.Max, c.Window)
-			s.keep(ctx, next)
-			all[i], all[i].At = u, now
+		if all[i].OK && claims[i].N > 0 {
+			s.take(ctx, &claims[i], &all[i], i == 0)
 		}
 	}
 	return all, nil
+}
+
+// take counts a claim that fits, as u says; unless it is the first, another of
+// the same key may have been counted before it. It needs s.mu.
+func (s *SQLite) take(ctx context.Context, c *Claim, u *Usage, first bool) {
+	n := s.counters.rows[c.Key]
+	var known *counter
+	if n != nil {
+		known = n.item.(*counter)
+	} else {
+		known = &counter{key: c.Key}
+	}
+	if !first && known.used > c.Max-c.N {
+		if u.OK = known.look(u.At, c.N, c.Max, c.Window).OK; !u.OK {
+			return
+		}
+	}
+	now := u.At
+	next, after := known.grant(now, c.N, c.Max, c.Window)
+	*u, u.At = after, now
+	s.keep(ctx, n, next)
 }
 
 // Give implements Store.
@@ -98,7 +112,7 @@ func (s *SQLite) Give(ctx context.Context, key string, n int64, at time.Time) er
 	}
 	next := known.item.(*counter).give(n, at)
 	if len(next.buckets) > 0 {
-		s.keep(ctx, next)
+		s.keep(ctx, known, next)
 		return nil
 	}
 	m.remove(key)
