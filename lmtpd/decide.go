@@ -13,6 +13,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailerr"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/verdict"
+	"github.com/gatepost/gatepost/lmtpd/filter"
 )
 
 // The replies of this daemon beside those of package reply.
@@ -25,6 +26,7 @@ var (
 	replyTooLarge  = reply.Must(552, "3.4", "message is larger than this server takes")
 	replyHops      = reply.Must(554, "4.6", "too many hops, this message goes round in circles")
 	replyLoop      = reply.Must(554, "4.6", "this mailbox had the message before, mail is going round in circles")
+	replyFiltered  = reply.Must(250, "0.0", "filtered")
 	replySavedOnly = reply.Must(250, "0.0", "saved")
 )
 
@@ -49,6 +51,7 @@ const (
 	ruleQuota     = "quota"
 	ruleLoop      = "loop"
 	ruleHops      = "hopcount_limit"
+	ruleSieve     = "sieve"
 )
 
 // decideRcpt returns the reply that refuses a recipient, or none. Err is that
@@ -92,6 +95,8 @@ type place struct {
 	rule   string
 	// optional says that the inbox will do where the folder cannot be had.
 	optional bool
+	// plan is what scripts decided; nil without one.
+	plan *filter.Plan
 }
 
 // decidePlace returns where the copy for rcpt goes, whose detail is what stood
@@ -126,8 +131,16 @@ func decideLoop(f Facts, limit int, rcpt mailaddr.Address) (r reply.Reply, rule 
 }
 
 // facts returns f and where a copy is for the journal.
-func facts(f Facts, st maildir.Stored) []journal.Fact {
-	out := []journal.Fact{{Key: "folder", Value: st.Folder().String()}}
+func facts(f Facts, p place, st maildir.Stored) []journal.Fact {
+	var out []journal.Fact
+	if !st.IsZero() {
+		out = append(out, journal.Fact{Key: "folder", Value: st.Folder().String()})
+	}
+	if p.plan != nil {
+		for _, n := range p.plan.Notes {
+			out = append(out, journal.Fact{Key: "sieve", Value: n})
+		}
+	}
 	if st.Again() {
 		out = append(out, journal.Fact{Key: "again", Value: "an earlier try had delivered it"})
 	}
@@ -169,11 +182,13 @@ func refuse(q QuotaConfig, user string, err error) (r refusal, ok bool) {
 // Postfix has the message, and tries again.
 func answer(q QuotaConfig, user string, st maildir.Stored, err error, id string) (r reply.Reply, verdict, rule string) {
 	if no, ok := refuse(q, user, err); ok {
-		verdict = verdictRefused
-		if no.reply.Code() < 500 {
-			verdict = verdictDeferred
+		switch code := no.reply.Code(); {
+		case code < 300:
+			return no.reply, verdictDelivered, no.rule
+		case code < 500:
+			return no.reply, verdictDeferred, no.rule
 		}
-		return no.reply, verdict, no.rule
+		return no.reply, verdictRefused, no.rule
 	}
 	switch {
 	case err != nil:

@@ -22,6 +22,11 @@
 // the message goes to the inbox and is journaled as not scanned. No header says
 // what is spam.
 //
+// Users' Sieve scripts have the last word on where a message goes that is not
+// marked (package filter): what they send is in the spool before the copies are
+// written, and a message that they discard or only send on is answered with 250
+// "filtered".
+//
 // The protocol is emersion/go-smtp's, with three things taken out of its hands
 // (see conn and answers). Statuses: the library answers 250 for a recipient
 // without one, and 554 with the error's text for an error it does not know.

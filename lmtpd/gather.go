@@ -15,6 +15,7 @@ import (
 	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/received"
+	"github.com/gatepost/gatepost/lmtpd/filter"
 )
 
 // accounts is what delivery needs of the account store: account.Resolve.
@@ -39,6 +40,13 @@ type writer interface {
 // was passed on; any error says that it is none.
 type senders interface {
 	Reverse(to mailaddr.Address, now time.Time) (mailaddr.Address, error)
+}
+
+// filters is a *filter.Filter: it runs users' scripts.
+type filters interface {
+	Plan(ctx context.Context, m filter.Message) *filter.Plan
+	Send(ctx context.Context, p *filter.Plan)
+	Done(ctx context.Context, p *filter.Plan) error
 }
 
 // filings is told where a file of a mailbox came from, so that the learner does

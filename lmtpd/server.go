@@ -28,6 +28,8 @@ type Deps struct {
 	Filed filings
 	// SRS is a *srs.Live; nil for none.
 	SRS senders
+	// Filter runs users' scripts; nil for none.
+	Filter filters
 }
 
 // Server delivers mail. Its methods are safe for concurrent use.
@@ -38,6 +40,7 @@ type Server struct {
 	meter    meter
 	filed    filings
 	srs      senders
+	filter   filters
 	log      *slog.Logger
 
 	snap atomic.Pointer[snapshot]
@@ -110,7 +113,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, filed: deps.Filed,
-		srs: deps.SRS, log: log,
+		srs: deps.SRS, filter: deps.Filter, log: log,
 		conns: make(map[*conn]struct{}),
 	}
 	return s, s.Reconfigure(cfg)

@@ -221,7 +221,7 @@ func (a *answers) settle(i int, st maildir.Stored, err error) {
 		o.err = err
 	}
 	if verdict == verdictDelivered && a.places != nil {
-		o.rule, o.facts, o.file, o.problem = a.places[i].rule, facts(a.facts, st), st.Name(), st.Problem()
+		o.rule, o.facts, o.file, o.problem = a.places[i].rule, facts(a.facts, a.places[i], st), st.Name(), st.Problem()
 	}
 	k.srv.tell(k, a.facts, o)
 }

@@ -1,6 +1,7 @@
 package lmtpd
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/reply"
 	"github.com/gatepost/gatepost/internal/spool"
+	"github.com/gatepost/gatepost/internal/verdict"
+	"github.com/gatepost/gatepost/lmtpd/filter"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +56,7 @@ func (s *Server) transact(ctx context.Context, k *session, a *answers) error {
 		if f.QueueID != "" {
 			m.Source = source(f, k.rcpts[i].addr, sum)
 		}
-		return s.deliver(ctx, k, f, i, places[i], m)
+		return s.deliver(ctx, k, f, i, &places[i], m)
 	})
 	return nil
 }
@@ -66,15 +69,65 @@ func source(f Facts, rcpt mailaddr.Address, content hash.Hash) maildir.Source {
 }
 
 // deliver writes the copy m for the i-th recipient to its place.
-func (s *Server) deliver(ctx context.Context, k *session, f Facts, i int, p place, m maildir.Message) (maildir.Stored, error) {
+func (s *Server) deliver(ctx context.Context, k *session, f Facts, i int, p *place, m maildir.Message) (maildir.Stored, error) {
 	cfg, rcpt := k.snap.cfg, k.rcpts[i]
 	if r, rule := decideLoop(f, cfg.HopcountLimit, rcpt.addr); !r.IsZero() {
 		return maildir.Stored{}, refusal{r, rule}
 	}
 	m.To, m.Folder, m.NoCreate = rcpt.user.Addr, p.folder, p.optional && !cfg.Folders.Autocreate
 	m.Quota = maildir.Quota{Keep: cfg.Quota.Driver == DriverMaildir, Bytes: rcpt.user.Quota}
+	if s.filter != nil {
+		if plan := s.filter.Plan(ctx, filterMessage(k, f, i, m)); plan != nil {
+			return s.carryOut(ctx, k, f, plan, p, m)
+		}
+	}
+	return s.write(ctx, k, p.optional, m)
+}
+
+// filterMessage is m as a script's Filter sees it.
+func filterMessage(k *session, f Facts, i int, m maildir.Message) filter.Message {
+	rcpt := k.rcpts[i]
+	return filter.Message{
+		User: rcpt.user, RcptTo: rcpt.addr, MailFrom: k.returnPath, Source: m.Source, Folder: m.Folder, NoCreate: m.NoCreate,
+		Scanned: f.Scanned, Marked: f.Scanned && f.Row.For(rcpt.addr.String()) >= verdict.Mark, Score: f.Row.Score,
+		Top: m.Header, Body: m.Body,
+	}
+}
+
+// carryOut does what scripts decided: what is sent is safe before the copies are
+// written, and what is remembered comes last, so that a second try of the
+// message does what is missing.
+func (s *Server) carryOut(ctx context.Context, k *session, f Facts, plan *filter.Plan, p *place, m maildir.Message) (st maildir.Stored, err error) {
+	s.filter.Send(ctx, plan)
+	p.rule, p.plan = ruleSieve, plan
+	for _, c := range plan.Copies {
+		cm := m
+		cm.Folder, cm.NoCreate, cm.Flags, cm.Source = c.Folder, !c.Create, c.Flags, c.Source
+		if c.Content != nil {
+			cm.Header, cm.Share, cm.Body = nil, nil, func() io.Reader { return bytes.NewReader(c.Content) }
+		}
+		if st, err = s.write(ctx, k, true, cm); err != nil {
+			return st, err
+		}
+	}
+	if err := errors.Join(plan.Err, s.filter.Done(ctx, plan)); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "filter had trouble", slog.String("session", k.tag()),
+			slog.String("queue_id", f.QueueID), slog.String("user", m.To.String()), slog.Any("err", err))
+	}
+	switch {
+	case !plan.Refuse.IsZero():
+		return st, refusal{plan.Refuse, ruleSieve}
+	case st.IsZero():
+		return st, refusal{replyFiltered, ruleSieve}
+	}
+	return st, nil
+}
+
+// write writes one copy; optional says that the inbox will do where the folder
+// cannot be had.
+func (s *Server) write(ctx context.Context, k *session, optional bool, m maildir.Message) (maildir.Stored, error) {
 	st, err := k.snap.mail.Deliver(ctx, m)
-	if p.optional && noSuchFolder(err) {
+	if optional && noSuchFolder(err) {
 		m.Folder = maildir.Inbox
 		st, err = k.snap.mail.Deliver(ctx, m)
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/gatepost/gatepost/internal/sink"
 	"github.com/gatepost/gatepost/internal/tail"
 	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/lmtpd/filter"
 	"github.com/gatepost/gatepost/lmtpd/managesieve"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
@@ -83,6 +84,8 @@ type Config struct {
 	Dict       dict.Config       `yaml:"dict"`
 	AuthPolicy policy.Config     `yaml:"auth_policy"`
 	Lmtpd      lmtpd.Config      `yaml:"lmtpd"`
+	// Sieve is what lmtpd does with users' scripts.
+	Sieve filter.Config `yaml:"sieve"`
 	// Managesieve is a room of lmtpd with a listener of its own.
 	Managesieve managesieve.Config `yaml:"managesieve"`
 	Outgoing    outgoing.Config    `yaml:"outgoing"`
@@ -160,6 +163,7 @@ func Default() Config {
 		Dict:               dict.Default(),
 		AuthPolicy:         policy.Default(),
 		Lmtpd:              lmtpd.Default(),
+		Sieve:              filter.Default(),
 		Managesieve:        managesieve.Default(),
 		Outgoing:           outgoing.Default(),
 		Notices:            notice.Default(),
@@ -192,6 +196,7 @@ func (c *Config) Validate() error {
 		config.Under("dict", c.Dict.Validate()),
 		config.Under("auth_policy", c.AuthPolicy.Validate()),
 		config.Under("lmtpd", c.Lmtpd.Validate()),
+		config.Under("sieve", c.Sieve.Validate()),
 		config.Under("managesieve", c.Managesieve.Validate()),
 		config.Under("outgoing", c.Outgoing.Validate()),
 		config.Under("notices", c.Notices.Validate()),
@@ -229,7 +234,10 @@ func (c *Config) handDown() {
 	c.Lmtpd.SpoolDirectory = spool
 	c.Managesieve.Hostname = c.Hostname
 	c.Managesieve.Extensions, c.Managesieve.NotifyMethods = sieve.Extensions(), sieve.NotifyMethods()
-	c.Managesieve.MaxRedirects = sieve.DefaultLimits().Redirects
+	c.Sieve.MailRoot, c.Sieve.Hostname, c.Sieve.AuthservID, c.Sieve.RecipientDelimiter = c.MailRoot, c.Hostname, c.AuthservID, c.RecipientDelimiter
+	c.Sieve.UTF8, c.Sieve.Autocreate = c.Lmtpd.Folders.UTF8, c.Lmtpd.Folders.Autocreate
+	c.Sieve.SpamScore, c.Sieve.Limits = c.Scan.Mark, c.Policyd.ActiveLimits()
+	c.Managesieve.MaxRedirects = c.Sieve.MaxRedirects
 	if c.Managesieve.AuthSocketPath == "" {
 		c.Managesieve.AuthSocketPath = filepath.Join(c.QueueDirectory, "gatepost", "auth")
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/gatepost/gatepost/internal/script"
 	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/lmtpd"
+	"github.com/gatepost/gatepost/lmtpd/filter"
 	"github.com/gatepost/gatepost/lmtpd/managesieve"
 	"github.com/gatepost/gatepost/milter"
 	"github.com/gatepost/gatepost/policyd"
@@ -44,6 +45,7 @@ type daemons struct {
 	// authPolicy is nil where it is switched off.
 	authPolicy *policy.Server
 	lmtpd      *lmtpd.Server
+	filter     *filter.Filter
 	// scripts are those of users; managesieve is nil where it is switched off.
 	scripts     *script.Store
 	managesieve *managesieve.Server
@@ -103,8 +105,16 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 	if err := d.newLogins(cfg, s, log); err != nil {
 		return nil, err
 	}
+	d.scripts = script.New(scriptConfig(cfg, cfg.Managesieve))
+	if d.filter, err = filter.New(cfg.Sieve, filter.Deps{
+		Accounts: s.accounts, Scripts: d.scripts, State: s.state, Outgoing: s.senders.outgoing,
+		Limits: s.limiter, Standings: s.rates, SRS: d.forward.srs,
+	}); err != nil {
+		return nil, err
+	}
 	d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{
 		Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal, Meter: s.metrics, Filed: s.learn, SRS: d.forward.srs,
+		Filter: d.filter,
 	}, log)
 	if err != nil {
 		return nil, err
@@ -114,12 +124,11 @@ func newDaemons(cfg Config, s *stores, log *slog.Logger) (d *daemons, err error)
 
 // newManagesieve builds what mail programs edit scripts with.
 func (d *daemons) newManagesieve(cfg Config, s *stores, log *slog.Logger) (err error) {
-	d.scripts = script.New(scriptConfig(cfg, cfg.Managesieve))
 	if cfg.Managesieve.Listen == "" {
 		return nil
 	}
 	s.metrics.Daemon("managesieve", "ok", "no", "temp")
-	check := &script.Checker{Store: d.scripts}
+	check := &script.Checker{Store: d.scripts, Global: d.filter.Global}
 	d.managesieve, err = managesieve.New(cfg.Managesieve, managesieve.Deps{Scripts: d.scripts, Check: check.Check, Journal: s.journal, Meter: s.metrics}, log)
 	return err
 }
@@ -266,6 +275,7 @@ func (d *daemons) reconfigure(next Config) error {
 	return errors.Join(
 		d.policyd.Reconfigure(next.Policyd),
 		d.socketmap.Reconfigure(next.Policyd),
+		d.filter.Reconfigure(next.Sieve),
 		d.lmtpd.Reconfigure(next.Lmtpd))
 }
 

@@ -25,7 +25,7 @@ var daemonVerdicts = map[string][]string{
 	"dict":      {"found", "refused", "unknown", "temp"},
 	"lmtpd": {
 		"inbox", "junk", "unscanned", "unknown_recipient", "recipient_limit", "message_size_limit", "address", "fault",
-		"detail", "quota", "loop", "hopcount_limit",
+		"detail", "quota", "loop", "hopcount_limit", "sieve",
 	},
 }
 

@@ -28,6 +28,15 @@ func newSieve(a *app, rules sieveRules) *cobra.Command {
 	return cmd
 }
 
+// globalScript is the script that include :global means by name.
+func (a *app) globalScript(name string) (string, error) {
+	cfg, err := a.load()
+	if err != nil {
+		return "", err
+	}
+	return cfg.Sieve.Global(name)
+}
+
 // scriptConfig returns where scripts are and how many there may be.
 func scriptConfig(cfg Config, c managesieve.Config) script.Config {
 	return script.Config{Root: cfg.MailRoot, MaxBytes: int64(c.MaxScriptSize), MaxScripts: c.QuotaMaxScripts, MaxStorage: int64(c.QuotaMaxStorage)}
@@ -164,7 +173,7 @@ a warning. "-" reads stdin.`,
 				return err
 			}
 		}
-		var check script.Checker
+		check := script.Checker{Global: a.globalScript}
 		var addr mailaddr.Address
 		if *user != "" {
 			var err error
@@ -277,7 +286,7 @@ there is room for it. Without FILE, or with "-", it comes from stdin.`,
 		if err != nil {
 			return err
 		}
-		c := checkScript(&script.Checker{Store: s}, addr, args[1], src)
+		c := checkScript(&script.Checker{Store: s, Global: a.globalScript}, addr, args[1], src)
 		c.print(cmd.ErrOrStderr())
 		if len(c.Faults) > 0 {
 			return &saidNo{}
@@ -308,18 +317,18 @@ func newSieveActivate(a *app, rules sieveRules) *cobra.Command {
 		if *none {
 			return kinderScript(s.Activate(addr, ""), addr)
 		}
-		return activateScript(cmd.ErrOrStderr(), s, addr, args[1])
+		return activateScript(a, cmd.ErrOrStderr(), s, addr, args[1])
 	}
 	return cmd
 }
 
 // activateScript checks a script again: another program may have put it there.
-func activateScript(talk io.Writer, s *script.Store, user mailaddr.Address, name string) error {
+func activateScript(a *app, talk io.Writer, s *script.Store, user mailaddr.Address, name string) error {
 	src, err := s.Read(user, name)
 	if err != nil {
 		return kinderScript(err, user)
 	}
-	c := checkScript(&script.Checker{Store: s}, user, name, src)
+	c := checkScript(&script.Checker{Store: s, Global: a.globalScript}, user, name, src)
 	c.print(talk)
 	if len(c.Faults) > 0 {
 		return &saidNo{}

@@ -76,7 +76,7 @@ neither vacation nor duplicate has seen anybody. SCRIPT or MESSAGE may be "-".`,
 		if err != nil {
 			return err
 		}
-		var check script.Checker
+		check := script.Checker{Global: a.globalScript}
 		var addr mailaddr.Address
 		if *user != "" {
 			if check.Store, addr, err = a.scriptsOf(cmd, *user, rules); err != nil {

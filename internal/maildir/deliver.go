@@ -34,6 +34,9 @@ type Message struct {
 	// Body returns the message as it came, from its first byte, as often as it is
 	// called. It and Header may have CRLF or LF line ends.
 	Body func() io.Reader
+	// Flags are letters of the info (":2,"): S, R, F, T, D, and those of Dovecot's
+	// keywords. The file is in new even so, where Dovecot takes them over.
+	Flags string
 	// Share is the file that all copies of the message share, nil for a file of
 	// its own. All have the same Header and the same bytes in Body.
 	Share *Share
@@ -182,7 +185,7 @@ func (s *Store) store(ctx context.Context, c *chain, m *Message) (Stored, error)
 		return Stored{}, errors.Join(err, s.drop(f))
 	}
 	final := name.final(m.Source.Key, f.sizes)
-	if err := s.publish(ctx, c, f, final, m, turn); err != nil {
+	if err := s.publish(ctx, c, f, final+info(m.Flags), m, turn); err != nil {
 		return Stored{}, err
 	}
 	if kept {

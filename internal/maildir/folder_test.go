@@ -69,3 +69,13 @@ func FuzzFolder(f *testing.F) {
 		}
 	})
 }
+
+func TestDeliverWithFlags(t *testing.T) {
+	for _, tc := range []struct{ flags, want string }{
+		{"", ""}, {"S", ":2,S"}, {"aSFaS", ":2,FSa"}, {"S:/,2 ", ":2,S"},
+	} {
+		if got := info(tc.flags); got != tc.want {
+			t.Errorf("info(%q) = %q, want %q", tc.flags, got, tc.want)
+		}
+	}
+}

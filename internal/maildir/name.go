@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -75,4 +76,20 @@ func (b base) final(k Key, l lines) string {
 		mark = k.mark()
 	}
 	return fmt.Sprintf("%s%s%s,S=%d,W=%d", b.unique, mark, b.host, l.size, l.wire())
+}
+
+// info returns what stands behind the base name for flags: letters in the order
+// of ASCII, each once. What is no letter is left out.
+func info(flags string) string {
+	var all []byte
+	for i := range len(flags) {
+		if c := flags[i] | 0x20; c >= 'a' && c <= 'z' && !slices.Contains(all, flags[i]) {
+			all = append(all, flags[i])
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	slices.Sort(all)
+	return ":2," + string(all)
 }

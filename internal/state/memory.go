@@ -25,6 +25,7 @@ var bounds = map[Table]bound{
 	Author:     {200_000, 64 << 20, false},
 	Reputation: {100_000, 40 << 20, false},
 	TLSPolicy:  {20_000, 32 << 20, false},
+	Sieve:      {200_000, 64 << 20, false},
 }
 
 const (

@@ -30,10 +30,13 @@ const (
 	Reputation Table = "reputation"
 	// TLSPolicy has the MTA-STS policies of other domains.
 	TLSPolicy Table = "tls_policy"
+	// Sieve has what users' scripts remember: whom vacation answered, what was
+	// redirected, what duplicate saw.
+	Sieve Table = "sieve"
 )
 
 // Tables lists all tables.
-var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation, TLSPolicy}
+var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation, TLSPolicy, Sieve}
 
 // Bounds of one entry or counter. A Put or Take beyond them is ErrInvalid.
 const (
