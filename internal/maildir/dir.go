@@ -70,7 +70,7 @@ func (s *Store) openChain(m *Message) (_ *chain, problem, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	folder, err := m.Folder.stored(s.cfg.UTF8)
+	folder, err := m.Folder.Stored(s.cfg.UTF8)
 	if err != nil {
 		return nil, nil, err
 	}

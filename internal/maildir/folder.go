@@ -34,15 +34,15 @@ func ParseFolder(s string) (Folder, error) {
 		return Inbox, nil
 	}
 	f := Folder(s)
-	if _, err := f.stored(false); err != nil || f == Inbox {
+	if _, err := f.Stored(false); err != nil || f == Inbox {
 		return Inbox, fmt.Errorf("folder %q: %w", s, ErrUnsafe)
 	}
 	return f, nil
 }
 
-// stored returns the name of f on the disk, without the dot in front: each
+// Stored returns the name of f on the disk, without the dot in front: each
 // level in modified UTF-7, or as it is where plain is set.
-func (f Folder) stored(plain bool) (string, error) {
+func (f Folder) Stored(plain bool) (string, error) {
 	s := string(f)
 	if s == "" {
 		return "", nil

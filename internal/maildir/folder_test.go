@@ -21,6 +21,9 @@ func TestFolderOnDisk(t *testing.T) {
 		{"mail.日本語.台北", "mail.&ZeVnLIqe-.&U,BTFw-", "mail.日本語.台北"}, // RFC 3501 §5.1.3
 		{"😀", "&2D3eAA-", "😀"},
 		{"a b", "a b", ""},
+		{"a&b", "a&-b", "a&b"},
+		{"ö&ö", "&APY-&-&APY-", "ö&ö"},
+		{"Gö", "G&APY-", "Gö"},
 		{"..", "", ""},
 		{".Junk", "", ""},
 		{"a/b", "", ""},
@@ -33,15 +36,15 @@ func TestFolderOnDisk(t *testing.T) {
 		{strings.Repeat("ü", 100), "", ""}, // longer in UTF-7
 	} {
 		f, err := ParseFolder(tc.in)
-		got, serr := f.stored(false)
+		got, serr := f.Stored(false)
 		if (err == nil) != (tc.want != "") || err == nil && (got != tc.want || serr != nil) || err != nil && !errors.Is(err, ErrUnsafe) {
 			t.Errorf("ParseFolder(%q) = %q, %v, stored %q, %v, want %q", tc.in, f, err, got, serr, tc.want)
 		}
 		if tc.plain == "" {
 			tc.plain = tc.want
 		}
-		if got, _ := f.stored(true); err == nil && got != tc.plain {
-			t.Errorf("Folder(%q).stored(true) = %q, want %q", tc.in, got, tc.plain)
+		if got, _ := f.Stored(true); err == nil && got != tc.plain {
+			t.Errorf("Folder(%q).Stored(true) = %q, want %q", tc.in, got, tc.plain)
 		}
 	}
 	if f, err := ParseFolder("inbox"); f != Inbox || err != nil {
@@ -59,9 +62,9 @@ func FuzzFolder(f *testing.F) {
 			return
 		}
 		for _, plain := range []bool{false, true} {
-			name, err := folder.stored(plain)
+			name, err := folder.Stored(plain)
 			if err != nil && !errors.Is(err, ErrUnsafe) || strings.ContainsAny(name, "/\x00\n") || strings.HasPrefix(name, ".") || len(name) > MaxComponent {
-				t.Errorf("Folder(%q).stored(%t) = %q, %v", s, plain, name, err)
+				t.Errorf("Folder(%q).Stored(%t) = %q, %v", s, plain, name, err)
 			}
 			if !plain && len(name) != utf8.RuneCountInString(name) {
 				t.Errorf("Folder(%q) is stored as %q, which is no ASCII", s, name)

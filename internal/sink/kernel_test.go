@@ -111,7 +111,7 @@ func child(dir string) error {
 		return err
 	}
 	go s.Run(ctx)
-	for s.Stats()[0].Behind { // until the first list is in the kernel
+	for ctx.Err() == nil && s.Stats()[0].Behind { // until the first list is in the kernel, which nobody tells
 		time.Sleep(time.Millisecond)
 	}
 	return guess(ctx, g)

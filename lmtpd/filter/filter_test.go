@@ -440,11 +440,3 @@ func FuzzKeywords(f *testing.F) {
 		}
 	})
 }
-
-func TestEncodeUTF7(t *testing.T) {
-	for in, want := range map[string]string{"Gö": "G&APY-", "a&b": "a&-b", "ö&ö": "&APY-&-&APY-", "plain": "plain"} {
-		if got := encodeUTF7(in); got != want {
-			t.Errorf("encodeUTF7(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

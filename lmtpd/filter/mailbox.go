@@ -3,7 +3,6 @@ package filter
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf16"
 
 	"golang.org/x/sys/unix"
 
@@ -71,16 +69,16 @@ func parseFolder(name string) (maildir.Folder, error) {
 	return maildir.ParseFolder(strings.ReplaceAll(name, "/", "."))
 }
 
-// dir returns the path of a folder below the home.
-func (h home) dir(f maildir.Folder) []string {
+// openFolder opens the directory of a folder.
+func (h home) openFolder(f maildir.Folder) (int, error) {
 	if f == maildir.Inbox {
-		return []string{"Maildir"}
+		return h.open("Maildir")
 	}
-	name := string(f)
-	if !h.utf8 {
-		name = encodeUTF7(name)
+	name, err := f.Stored(h.utf8)
+	if err != nil {
+		return -1, err
 	}
-	return []string{"Maildir", "." + name}
+	return h.open("Maildir", "."+name)
 }
 
 // has reports whether the folder is there; the inbox always is.
@@ -88,7 +86,7 @@ func (h home) has(f maildir.Folder) bool {
 	if f == maildir.Inbox {
 		return true
 	}
-	fd, err := h.open(h.dir(f)...)
+	fd, err := h.openFolder(f)
 	if err != nil {
 		return false
 	}
@@ -148,7 +146,7 @@ func (h home) letters(f maildir.Folder, flags []string) (info string, unknown []
 // file that is missing or odd has none.
 func (h home) keywords(f maildir.Folder) map[string]byte {
 	out := map[string]byte{}
-	fd, err := h.open(h.dir(f)...)
+	fd, err := h.openFolder(f)
 	if err != nil {
 		return out
 	}
@@ -246,40 +244,5 @@ func logText(now time.Time, lines []string) string {
 			break
 		}
 	}
-	return b.String()
-}
-
-// utf7 is the base64 of modified UTF-7: "," for "/", no padding.
-var utf7 = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
-
-// encodeUTF7 returns s in modified UTF-7 (RFC 3501 §5.1.3).
-func encodeUTF7(s string) string {
-	var b strings.Builder
-	var run []rune
-	flush := func() {
-		if len(run) == 0 {
-			return
-		}
-		var units []byte
-		for _, u := range utf16.Encode(run) {
-			units = append(units, byte(u>>8), byte(u))
-		}
-		b.WriteString("&" + utf7.EncodeToString(units) + "-")
-		run = run[:0]
-	}
-	for _, r := range s {
-		switch {
-		case r >= 0x80:
-			run = append(run, r)
-			continue
-		case r == '&':
-			flush()
-			b.WriteString("&-")
-		default:
-			flush()
-			b.WriteRune(r)
-		}
-	}
-	flush()
 	return b.String()
 }
