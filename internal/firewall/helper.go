@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -78,7 +77,7 @@ func (h *Helper) Serve(ctx context.Context, ln net.Listener, idle time.Duration)
 		wg.Go(func() {
 			defer h.came(-1)
 			defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-			h.serve(ctx, conn)
+			listen.Only(ctx, conn, h.uid, "firewall helper", h.log, func() { h.serve(ctx, conn) })
 		})
 	}
 }
@@ -147,20 +146,8 @@ func (h *Helper) load(now time.Time) error {
 	return h.kernel.load(all, now)
 }
 
-// serve answers one connection.
+// serve answers one connection of the user that may ask.
 func (h *Helper) serve(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	defer func() {
-		if p := recover(); p != nil {
-			h.log.LogAttrs(ctx, slog.LevelError, "firewall helper failed by a fault of ours",
-				slog.Any("err", fmt.Errorf("panic: %v", p)), slog.String("stack", string(debug.Stack())))
-		}
-	}()
-	cred, err := listen.PeerCred(conn)
-	if err != nil || cred.UID != h.uid {
-		h.log.LogAttrs(ctx, slog.LevelWarn, "firewall helper refused a stranger", slog.Int("uid", cred.UID), slog.Any("err", err))
-		return
-	}
 	in := bufio.NewReaderSize(conn, maxLine)
 	for ctx.Err() == nil {
 		// The client stays connected between two requests, so that one wait has

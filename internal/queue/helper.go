@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"os/exec"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,7 +101,7 @@ func (h *Helper) Serve(ctx context.Context, ln net.Listener, idle time.Duration)
 		wg.Go(func() {
 			defer func() { h.last.Store(time.Now().UnixNano()); h.busy.Add(-1) }()
 			defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-			h.serve(ctx, conn)
+			listen.Only(ctx, conn, h.uid, "queue helper", h.log, func() { h.serve(ctx, conn) })
 		})
 	}
 }
@@ -123,20 +122,8 @@ func (h *Helper) endWhenIdle(ctx context.Context, end func(), idle time.Duration
 	}
 }
 
-// serve answers one connection.
+// serve answers one connection of the user that may ask.
 func (h *Helper) serve(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	defer func() {
-		if p := recover(); p != nil {
-			h.log.LogAttrs(ctx, slog.LevelError, "queue helper failed by a fault of ours",
-				slog.Any("err", fmt.Errorf("panic: %v", p)), slog.String("stack", string(debug.Stack())))
-		}
-	}()
-	cred, err := listen.PeerCred(conn)
-	if err != nil || cred.UID != h.uid {
-		h.log.LogAttrs(ctx, slog.LevelWarn, "queue helper refused a stranger", slog.Int("uid", cred.UID), slog.Any("err", err))
-		return
-	}
 	in := bufio.NewReaderSize(conn, maxRequest)
 	for {
 		if err := conn.SetDeadline(time.Now().Add(lineTime)); err != nil || ctx.Err() != nil {
