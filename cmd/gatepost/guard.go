@@ -250,7 +250,8 @@ func readEvents(r io.Reader) iter.Seq2[guard.Recorded, error] {
 	return func(yield func(guard.Recorded, error) bool) {
 		s := bufio.NewScanner(r)
 		s.Buffer(make([]byte, 0, 4096), maxEventBytes)
-		for n := 1; s.Scan(); n++ {
+		n := 1
+		for ; s.Scan(); n++ {
 			if len(s.Bytes()) == 0 {
 				continue
 			}
@@ -263,6 +264,9 @@ func readEvents(r io.Reader) iter.Seq2[guard.Recorded, error] {
 			}
 		}
 		if err := s.Err(); err != nil {
+			if errors.Is(err, bufio.ErrTooLong) {
+				err = fmt.Errorf("line %d is longer than %d bytes", n, maxEventBytes)
+			}
 			yield(guard.Recorded{}, err)
 		}
 	}

@@ -72,9 +72,12 @@ neither vacation nor duplicate has seen anybody. SCRIPT or MESSAGE may be "-".`,
 		if err != nil {
 			return err
 		}
-		raw, err := readMessage(cmd.InOrStdin(), args[1], 256<<20)
+		raw, err := readMessage(cmd.InOrStdin(), args[1], maxTried+1)
 		if err != nil {
 			return err
+		}
+		if len(raw) > maxTried {
+			return fmt.Errorf("%s is larger than %d MB: delivery filters no such message", args[1], maxTried>>20)
 		}
 		check := script.Checker{Global: a.globalScript}
 		var addr mailaddr.Address
@@ -106,6 +109,9 @@ neither vacation nor duplicate has seen anybody. SCRIPT or MESSAGE may be "-".`,
 	}
 	return cmd
 }
+
+// maxTried is the most that delivery filters, in bytes.
+const maxTried = 64 << 20
 
 // try runs a script.
 func try(cmd *cobra.Command, s *sieve.Script, env sieve.Env, raw []byte) tried {
