@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -125,7 +126,7 @@ func (d *director) binary(n *ast.BinaryNode) directBool {
 		return texts(n.Operator, a, b)
 	}
 	if a, b := d.int(n.Left), d.int(n.Right); a != nil && b != nil {
-		return ints(n.Operator, a, b)
+		return ordered(n.Operator, a, b)
 	}
 	return nil
 }
@@ -162,27 +163,16 @@ func (d *director) in(n *ast.BinaryNode) directBool {
 
 func texts(operator string, a, b directText) directBool {
 	switch operator {
-	case "==":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) == b(facts, m) }
-	case "!=":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) != b(facts, m) }
-	case "<":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) < b(facts, m) }
-	case "<=":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) <= b(facts, m) }
-	case ">":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) > b(facts, m) }
-	case ">=":
-		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) >= b(facts, m) }
 	case "startsWith":
 		return func(facts reflect.Value, m *Meter) bool { return strings.HasPrefix(a(facts, m), b(facts, m)) }
 	case "endsWith":
 		return func(facts reflect.Value, m *Meter) bool { return strings.HasSuffix(a(facts, m), b(facts, m)) }
 	}
-	return nil
+	return ordered(operator, a, b)
 }
 
-func ints(operator string, a, b directInt) directBool {
+// ordered compares two texts or two numbers.
+func ordered[T cmp.Ordered](operator string, a, b func(reflect.Value, *Meter) T) directBool {
 	switch operator {
 	case "==":
 		return func(facts reflect.Value, m *Meter) bool { return a(facts, m) == b(facts, m) }
