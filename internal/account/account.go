@@ -28,6 +28,8 @@ var (
 	ErrLoop = errors.New("alias loop")
 	// ErrChanged means that a row is no longer what the caller has seen.
 	ErrChanged = errors.New("entry has changed")
+	// ErrReadOnly means that the rows are somebody else's, whom we never write to.
+	ErrReadOnly = errors.New("accounts are kept by another program")
 )
 
 // Limits of what a store has to hold, and refuses beyond.

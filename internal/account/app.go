@@ -2,13 +2,11 @@ package account
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/gatepost/gatepost/internal/account/use"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
 )
@@ -71,19 +69,19 @@ type AppUses interface {
 	UsedAppPassword(p AppPassword, when time.Time, from netip.Addr)
 }
 
-// normalApp is what of p can be stored.
-func normalApp(p AppPassword) (AppPassword, error) {
-	p.User = fold(p.User)
-	services, err := ParseServices(p.Services...)
-	switch {
-	case err != nil:
-		return p, err
-	case p.Name == "" || len(p.Name) > MaxAppName || !utf8.ValidString(p.Name) ||
-		strings.ContainsFunc(p.Name, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.TrimSpace(p.Name) != p.Name:
-		return p, fmt.Errorf("%w: the name of an app password is a word or two, of at most %d bytes", ErrInvalid, MaxAppName)
-	case p.Hash.IsEmpty():
-		return p, fmt.Errorf("%w: an app password has a hash", ErrInvalid)
+// ShowUses returns rows with the uses that last knows of and the rows do not;
+// the rows themselves stay as they are.
+func ShowUses(rows []AppPassword, last func(id int64) (use.Use, bool)) []AppPassword {
+	shown, own := rows, false
+	for i, p := range rows {
+		w, ok := last(p.ID)
+		if !ok || !w.When.After(p.LastUsed) {
+			continue
+		}
+		if !own {
+			shown, own = slices.Clone(rows), true
+		}
+		shown[i].LastUsed, shown[i].LastAddr = w.When, w.From
 	}
-	p.Services = services
-	return p, validPassword(p.Hash)
+	return shown
 }

@@ -23,7 +23,7 @@ const maxLabel = 63
 // domain, which is not ours.
 func ValidDomain(name string) error {
 	invalid := func(why string) error { return fmt.Errorf("%w: %q is no domain: %s", ErrInvalid, name, why) }
-	folded := foldDomain(name)
+	folded := FoldDomain(name)
 	switch {
 	case folded == "":
 		return fmt.Errorf("%w: a domain has a name", ErrInvalid)

@@ -37,7 +37,7 @@ func isDomain(to mailaddr.Address) bool { return to.LocalPart == "" }
 func Forwards(ctx context.Context, s reader, rcpts []mailaddr.Address, delim string) (outside bool, err error) {
 	w := expansion{reader: s, delim: delim, seen: map[mailaddr.Address]bool{}}
 	for _, rcpt := range rcpts {
-		rcpt = fold(rcpt)
+		rcpt = Fold(rcpt)
 		if rcpt.Domain == "" || rcpt.LocalPart == "" {
 			continue
 		}
@@ -103,7 +103,7 @@ func (w *expansion) row(ctx context.Context, addr, name mailaddr.Address, depth 
 		return found, ignoreNotFound(err)
 	}
 	for _, to := range a.For(addr) {
-		if err := w.follow(ctx, fold(to), depth+1); err != nil {
+		if err := w.follow(ctx, Fold(to), depth+1); err != nil {
 			return true, err
 		}
 	}
@@ -132,6 +132,6 @@ func External(ctx context.Context, s lister) ([]Alias, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(all, func(a Alias) bool {
-		return !slices.ContainsFunc(a.To, func(to mailaddr.Address) bool { return !ours[foldDomain(to.Domain)] })
+		return !slices.ContainsFunc(a.To, func(to mailaddr.Address) bool { return !ours[FoldDomain(to.Domain)] })
 	}), nil
 }

@@ -16,8 +16,8 @@ const (
 	MaxGroupBytes = 64
 	// MaxRateBytes bounds a rate, and the name of a limit.
 	MaxRateBytes = 200
-	// maxStanding bounds the rates and the groups of one user.
-	maxStanding = 200
+	// MaxStanding bounds the rates and the groups of one user.
+	MaxStanding = 200
 )
 
 // Subject is whom a rate is for: exactly one field is set.
@@ -51,20 +51,6 @@ type Standing struct {
 	Rates []LimitRate
 }
 
-// Limits keeps rates of users, groups and domains, and the groups. It is beside
-// Store because a store that is only read, of a foreign schema, need not have
-// them. A store without answers is as with Reader: every error but ErrNotFound
-// means that it is away. It is safe for concurrent use.
-type Limits struct {
-	s         *SQLite
-	standings *cache[mailaddr.Address, Standing]
-}
-
-// NewLimits returns the Limits of s, with a cache that every change of s empties.
-func NewLimits(s *SQLite) *Limits {
-	return &Limits{s: s, standings: newCache[mailaddr.Address, Standing]()}
-}
-
 const (
 	selectGroupsOf = `SELECT g.name FROM group_members g JOIN users u ON u.id = g.user_id JOIN domains d ON d.id = u.domain_id
 		WHERE d.name = ?1 AND u.local = ?2 ORDER BY g.name LIMIT ?3`
@@ -78,25 +64,24 @@ const (
 			WHERE md.name = ?1 AND m.local = ?2)` + orderRates + " LIMIT ?3"
 )
 
-// Standing returns what limits have to know of a user; a user who is not there
-// has only what the domain has.
-func (l *Limits) Standing(ctx context.Context, user mailaddr.Address) (Standing, error) {
-	user = fold(user)
-	s, err := lookUp(ctx, l.s.Version(), l.standings, user, func() (s Standing, err error) {
-		if s.Groups, err = l.groupsOf(ctx, user); err != nil {
-			return s, err
+// Standing implements Standings.
+func (s *SQLite) Standing(ctx context.Context, user mailaddr.Address) (Standing, error) {
+	user = Fold(user)
+	found, err := lookUp(ctx, s.Version(), s.standings, user, func() (st Standing, err error) {
+		if st.Groups, err = s.groupsOf(ctx, user); err != nil {
+			return st, err
 		}
-		s.Rates, err = l.rates(ctx, selectRatesOf, user.Domain, user.LocalPart, maxStanding)
-		if err == nil && len(s.Groups)+len(s.Rates) == 0 {
+		st.Rates, err = s.rates(ctx, selectRatesOf, user.Domain, user.LocalPart, MaxStanding)
+		if err == nil && len(st.Groups)+len(st.Rates) == 0 {
 			err = sql.ErrNoRows // as nearly always; kept as such
 		}
-		return s, err
+		return st, err
 	})
-	return s, ignoreNotFound(err)
+	return found, ignoreNotFound(err)
 }
 
-func (l *Limits) groupsOf(ctx context.Context, user mailaddr.Address) (all []string, err error) {
-	rows, err := l.s.db.Reader.QueryContext(ctx, selectGroupsOf, user.Domain, user.LocalPart, maxStanding)
+func (s *SQLite) groupsOf(ctx context.Context, user mailaddr.Address) (all []string, err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, selectGroupsOf, user.Domain, user.LocalPart, MaxStanding)
 	if err != nil {
 		return nil, err
 	}
@@ -111,17 +96,17 @@ func (l *Limits) groupsOf(ctx context.Context, user mailaddr.Address) (all []str
 	return all, rows.Err()
 }
 
-// Rates lists all rates: of users, of groups, of domains, each by name.
-func (l *Limits) Rates(ctx context.Context) ([]LimitRate, error) {
-	all, err := l.rates(ctx, selectRates+orderRates)
+// Rates implements Standings.
+func (s *SQLite) Rates(ctx context.Context) ([]LimitRate, error) {
+	all, err := s.rates(ctx, selectRates+orderRates)
 	if err != nil {
 		return nil, fmt.Errorf("list rates: %w", err)
 	}
 	return all, nil
 }
 
-func (l *Limits) rates(ctx context.Context, query string, args ...any) (all []LimitRate, err error) {
-	rows, err := l.s.db.Reader.QueryContext(ctx, query, args...)
+func (s *SQLite) rates(ctx context.Context, query string, args ...any) (all []LimitRate, err error) {
+	rows, err := s.db.Reader.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -137,14 +122,13 @@ func (l *Limits) rates(ctx context.Context, query string, args ...any) (all []Li
 	return all, rows.Err()
 }
 
-// SetRate sets or replaces a rate, under the promises of Writer. A user or
-// domain that is not there, and a group without members, are ErrNotFound.
-func (l *Limits) SetRate(ctx context.Context, r LimitRate) error {
-	r.Subject = r.Subject.folded()
-	if r.Limit == "" || r.Rate == "" || len(r.Limit) > MaxRateBytes || len(r.Rate) > MaxRateBytes {
-		return fmt.Errorf("%w: a limit and a rate have 1 to %d bytes", ErrInvalid, MaxRateBytes)
+// SetRate implements Standings.
+func (s *SQLite) SetRate(ctx context.Context, r LimitRate) error {
+	r, err := r.Normal()
+	if err != nil {
+		return err
 	}
-	return l.s.change(ctx, "set rate of "+r.Subject.String(), func(tx *sql.Tx) error {
+	return s.change(ctx, "set rate of "+r.Subject.String(), func(tx *sql.Tx) error {
 		column, id, err := r.Subject.column(ctx, tx)
 		if err != nil {
 			return err
@@ -157,14 +141,14 @@ func (l *Limits) SetRate(ctx context.Context, r LimitRate) error {
 	})
 }
 
-// RemoveRate forgets a rate; one that is not there is ErrNotFound.
-func (l *Limits) RemoveRate(ctx context.Context, s Subject, limit string) error {
-	s = s.folded()
-	return l.s.change(ctx, "forget rate of "+s.String(), func(tx *sql.Tx) error {
-		if s.Group != "" { // also that of a group that has lost its members
-			return some(affect(ctx, tx, "DELETE FROM limit_rates WHERE group_name = ? AND limit_name = ?", s.Group, limit))
+// RemoveRate implements Standings.
+func (s *SQLite) RemoveRate(ctx context.Context, of Subject, limit string) error {
+	of = of.Folded()
+	return s.change(ctx, "forget rate of "+of.String(), func(tx *sql.Tx) error {
+		if of.Group != "" { // also that of a group that has lost its members
+			return some(affect(ctx, tx, "DELETE FROM limit_rates WHERE group_name = ? AND limit_name = ?", of.Group, limit))
 		}
-		column, id, err := s.column(ctx, tx)
+		column, id, err := of.column(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -172,9 +156,9 @@ func (l *Limits) RemoveRate(ctx context.Context, s Subject, limit string) error 
 	})
 }
 
-// folded returns s as the store has it.
-func (s Subject) folded() Subject {
-	return Subject{User: fold(s.User), Group: strings.ToLower(s.Group), Domain: foldDomain(s.Domain)}
+// Folded returns s as the store has it.
+func (s Subject) Folded() Subject {
+	return Subject{User: Fold(s.User), Group: strings.ToLower(s.Group), Domain: FoldDomain(s.Domain)}
 }
 
 // String names s as "gatepost limit set" does.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
@@ -118,31 +116,4 @@ type Rehasher interface {
 	// is called with what was read, before the commit; its error takes the change
 	// back, and is returned. A row that no longer has old is ErrChanged.
 	Rehash(ctx context.Context, addr mailaddr.Address, old, new secret.Value, verify func(secret.Value) error) error
-}
-
-// normalNets masks the networks, takes IPv4 out of its IPv6 form, sorts them and
-// drops what stands twice.
-func normalNets(nets []netip.Prefix) ([]netip.Prefix, error) {
-	if len(nets) > MaxNets {
-		return nil, fmt.Errorf("%w: a user has %d networks at most", ErrInvalid, MaxNets)
-	}
-	var all []netip.Prefix
-	for _, n := range nets {
-		if n.Addr().Is4In6() && n.Bits() >= 96 {
-			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
-		}
-		if !n.IsValid() || n.Addr().Is4In6() {
-			return nil, fmt.Errorf("%w: %q is no network such as 192.0.2.0/24", ErrInvalid, n)
-		}
-		all = append(all, n.Masked())
-	}
-	slices.SortFunc(all, netip.Prefix.Compare)
-	return slices.Compact(all), nil
-}
-
-func validReason(reason string) error {
-	if len(reason) > MaxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
-		return fmt.Errorf("%w: a reason is one line of at most %d bytes", ErrInvalid, MaxReason)
-	}
-	return nil
 }

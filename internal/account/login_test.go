@@ -65,8 +65,8 @@ func TestExpired(t *testing.T) {
 // What somebody else wrote into the file is an error, and lets nobody in.
 func TestStoredNets(t *testing.T) {
 	for _, text := range []string{"192.0.2.0/24 x", "192.0.2.1", "local"} {
-		if nets, err := netsOf(text); err == nil {
-			t.Errorf("netsOf(%q) = %v, want an error", text, nets)
+		if nets, err := ParseNets(text); err == nil {
+			t.Errorf("ParseNets(%q) = %v, want an error", text, nets)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,11 +23,28 @@ const (
 	done
 )
 
+// LoopRows are the rows of a store that FindLoop walks through, as they are in the
+// transaction that adds an alias.
+type LoopRows interface {
+	// Targets returns the targets of the alias of exactly that name, none if there
+	// is no such alias.
+	Targets(ctx context.Context, addr mailaddr.Address) ([]mailaddr.Address, error)
+	// HasUser reports whether exactly that user is there.
+	HasUser(ctx context.Context, addr mailaddr.Address) (bool, error)
+}
+
+// FindLoop is ErrLoop if mail for an alias, whose address is folded, would come
+// back to it.
+func FindLoop(ctx context.Context, rows LoopRows, addr mailaddr.Address) error {
+	w := loopWalk{rows: rows, state: map[mailaddr.Address]walked{}}
+	return w.follow(ctx, addr)
+}
+
 // loopWalk follows the aliases from a new one, as Postfix does, and looks for
 // the way back. Postfix expands an address that leads to itself only once, so
 // no loop goes through such a one; without a mailbox it is a loop of its own.
 type loopWalk struct {
-	tx    *sql.Tx
+	rows  LoopRows
 	state map[mailaddr.Address]walked
 	path  []mailaddr.Address
 }
@@ -74,40 +90,36 @@ func (w *loopWalk) next(ctx context.Context, addr mailaddr.Address) (to []mailad
 	return Alias{To: to}.For(addr), false, err
 }
 
+// targets returns the targets of the alias of exactly that name, folded.
+func (w *loopWalk) targets(ctx context.Context, addr mailaddr.Address) ([]mailaddr.Address, error) {
+	to, err := w.rows.Targets(ctx, addr)
+	folded := make([]mailaddr.Address, len(to))
+	for i, t := range to {
+		folded[i] = Fold(t)
+	}
+	return folded, err
+}
+
 // mailbox reports whether addr is a mailbox, or an address with a detail of a
 // row that is there: the store does not know recipient_delimiter, so it takes
 // any character for it that is no letter or digit.
 func (w *loopWalk) mailbox(ctx context.Context, addr mailaddr.Address) (bool, error) {
-	const user = "SELECT count(*) FROM users" + whereUser
-	const any = "SELECT (" + user + ") + (SELECT count(*) FROM aliases" + whereUser + ")"
-	var n int
-	err := w.tx.QueryRowContext(ctx, user, addr.Domain, addr.LocalPart).Scan(&n)
+	if yes, err := w.rows.HasUser(ctx, addr); yes || err != nil {
+		return yes, err
+	}
 	for i, r := range addr.LocalPart {
-		if err != nil || n > 0 {
-			break
+		if i == 0 || unicode.IsLetter(r) || unicode.IsDigit(r) {
+			continue
 		}
-		if base := addr.LocalPart[:i]; base != "" && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			err = w.tx.QueryRowContext(ctx, any, addr.Domain, base, addr.Domain, base).Scan(&n)
+		base := mailaddr.Address{LocalPart: addr.LocalPart[:i], Domain: addr.Domain}
+		if yes, err := w.rows.HasUser(ctx, base); yes || err != nil {
+			return yes, err
+		}
+		if to, err := w.rows.Targets(ctx, base); len(to) > 0 || err != nil {
+			return true, err
 		}
 	}
-	return n > 0, err
-}
-
-// targets returns the targets of the alias of exactly that name, folded.
-func (w *loopWalk) targets(ctx context.Context, addr mailaddr.Address) ([]mailaddr.Address, error) {
-	rows, err := w.tx.QueryContext(ctx, selectAlias, addr.Domain, addr.LocalPart)
-	if err != nil {
-		return nil, err
-	}
-	found, err := scanAliases(rows)
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	to := make([]mailaddr.Address, len(found[0].To))
-	for i, t := range found[0].To {
-		to[i] = fold(t)
-	}
-	return to, nil
+	return false, nil
 }
 
 // maxShownLoop bounds the addresses of a loop that an error names.
@@ -116,7 +128,7 @@ const maxShownLoop = 6
 func loopError(path []mailaddr.Address) error {
 	var names []string
 	for _, a := range path {
-		names = append(names, aliasName(a))
+		names = append(names, AliasName(a))
 	}
 	if len(names) > maxShownLoop {
 		names = append(append(names[:maxShownLoop-2:maxShownLoop-2], "..."), names[len(names)-1])

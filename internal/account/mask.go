@@ -6,29 +6,32 @@ import (
 	"github.com/gatepost/gatepost/internal/mailaddr"
 )
 
-// mask selects addresses in a list.
-type mask struct {
-	domain  string // all others are out; empty for any
+// Mask selects addresses in a list: see Reader.Users.
+type Mask struct {
+	// Domain is the only one that can match; empty for any.
+	Domain  string
 	pattern string // of local-part@domain, with * and ?; empty for any
 }
 
-func newMask(s string) mask {
+// NewMask reads a mask.
+func NewMask(s string) Mask {
 	s = strings.ToLower(s)
 	switch {
 	case s == "" || s == "*":
-		return mask{}
+		return Mask{}
 	case !strings.ContainsAny(s, "@*?"):
-		return mask{domain: foldDomain(s)}
+		return Mask{Domain: FoldDomain(s)}
 	}
-	m := mask{pattern: s}
+	m := Mask{pattern: s}
 	if _, domain, ok := strings.Cut(s, "@"); ok && !strings.ContainsAny(domain, "@*?") {
-		m.domain = domain
+		m.Domain = domain
 	}
 	return m
 }
 
-func (m mask) match(a mailaddr.Address) bool {
-	if m.domain != "" && a.Domain != m.domain {
+// Match reports whether a, which is folded, is selected.
+func (m Mask) Match(a mailaddr.Address) bool {
+	if m.Domain != "" && a.Domain != m.Domain {
 		return false
 	}
 	return m.pattern == "" || wild(m.pattern, a.LocalPart+"@"+a.Domain)

@@ -108,7 +108,7 @@ func granted(ctx context.Context, s reader, user, addr mailaddr.Address, delim s
 // Owners returns the users whose address as is: its mailbox, or those to whom
 // its aliases lead, limit at most. None is an address that nobody has.
 func Owners(ctx context.Context, s reader, as mailaddr.Address, delim string, limit int) ([]mailaddr.Address, error) {
-	as = fold(as)
+	as = Fold(as)
 	if as.Domain == "" || as.LocalPart == "" {
 		return nil, nil
 	}
@@ -158,7 +158,7 @@ func (w *ownerWalk) row(ctx context.Context, addr, name mailaddr.Address, depth 
 		return found, ignoreNotFound(err)
 	}
 	for _, to := range a.For(addr) {
-		if err := w.follow(ctx, fold(to), depth+1); err != nil {
+		if err := w.follow(ctx, Fold(to), depth+1); err != nil {
 			return true, err
 		}
 	}
@@ -174,7 +174,7 @@ type grantees interface {
 // owners, limit at most, and those who were granted it, what it is a detail of,
 // or its domain.
 func Senders(ctx context.Context, s reader, as mailaddr.Address, delim string, limit int) ([]mailaddr.Address, error) {
-	as = fold(as)
+	as = Fold(as)
 	all, err := Owners(ctx, s, as, delim, limit)
 	g, ok := s.(grantees)
 	if err != nil || !ok || as.Domain == "" || as.LocalPart == "" {
@@ -198,7 +198,7 @@ func Senders(ctx context.Context, s reader, as mailaddr.Address, delim string, l
 // IsMember reports whether mail for list reaches addr: as a target, also of
 // another domain, or as a user. addr may have a detail.
 func IsMember(ctx context.Context, s reader, addr, list mailaddr.Address, delim string) (bool, error) {
-	addr, list = fold(addr), fold(list)
+	addr, list = Fold(addr), Fold(list)
 	if addr.Domain == "" || list.Domain == "" {
 		return false, nil
 	}
@@ -228,7 +228,7 @@ func (w *memberWalk) reaches(ctx context.Context, list mailaddr.Address, depth i
 			return false, err
 		}
 		for _, to := range a.For(list) {
-			to = fold(to)
+			to = Fold(to)
 			if to == w.user || to == w.base {
 				return true, nil
 			}
@@ -247,7 +247,7 @@ func (w *memberWalk) reaches(ctx context.Context, list mailaddr.Address, depth i
 func PostingFor(ctx context.Context, s interface {
 	Posting(ctx context.Context, addr mailaddr.Address) (Posting, error)
 }, rcpt mailaddr.Address, delim string) (Posting, error) {
-	rcpt = fold(rcpt)
+	rcpt = Fold(rcpt)
 	p, err := s.Posting(ctx, rcpt)
 	if base, _, cut := rcpt.CutDetail(delim); cut && errors.Is(err, ErrNotFound) {
 		p, err = s.Posting(ctx, base)

@@ -33,7 +33,7 @@ const (
 // Whether the user is held or disabled is not looked at. An error is the
 // store's, and transient.
 func MaySend(ctx context.Context, s reader, user, as mailaddr.Address, delim string) (bool, error) {
-	user, as = fold(user), fold(as)
+	user, as = Fold(user), Fold(as)
 	if as.Domain == "" || as.LocalPart == "" || user.Domain == "" || user.LocalPart == "" {
 		return false, nil
 	}
@@ -101,7 +101,7 @@ func (w *walk) row(ctx context.Context, addr, name mailaddr.Address, depth int) 
 		return found, false, ignoreNotFound(err)
 	}
 	for _, to := range a.For(addr) {
-		if yes, err := w.leads(ctx, fold(to), depth+1); yes || err != nil {
+		if yes, err := w.leads(ctx, Fold(to), depth+1); yes || err != nil {
 			return true, yes, err
 		}
 	}

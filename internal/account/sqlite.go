@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/account/memo"
+	"github.com/gatepost/gatepost/internal/account/use"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
 	"github.com/gatepost/gatepost/internal/sqlite"
@@ -21,29 +23,36 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// SQLite is a Store in one SQLite file. Look-ups are served from a bounded
-// cache of exact rows, which every change empties.
+// cacheRows is how many answers of one kind a generation holds: two
+// generations of 20,000 users with their hashes are some 15 MB. A flood of
+// names that are not there pushes others out, and costs them one query.
+const cacheRows = 20_000
+
+// SQLite is a Backend in one SQLite file. Look-ups are served from a bounded
+// cache of exact rows, of which every change makes the old ones void.
 type SQLite struct {
 	db *sqlite.DB
 
 	domain, user, alias, grant, grantee, posting, app *sql.Stmt
 
-	domains  *cache[string, Domain]
-	users    *cache[mailaddr.Address, User]
-	aliases  *cache[mailaddr.Address, Alias]
-	grants   *cache[mailaddr.Address, []mailaddr.Address]
-	grantees *cache[mailaddr.Address, []mailaddr.Address]
-	postings *cache[mailaddr.Address, Posting]
-	apps     *cache[mailaddr.Address, []AppPassword]
+	domains  *memo.Cache[string, Domain]
+	users    *memo.Cache[mailaddr.Address, User]
+	aliases  *memo.Cache[mailaddr.Address, Alias]
+	grants   *memo.Cache[mailaddr.Address, []mailaddr.Address]
+	grantees *memo.Cache[mailaddr.Address, []mailaddr.Address]
+	postings *memo.Cache[mailaddr.Address, Posting]
+	apps     *memo.Cache[mailaddr.Address, []AppPassword]
 
-	uses *uses
+	standings *memo.Cache[mailaddr.Address, Standing]
+
+	uses *use.Uses
 	stop context.CancelFunc // ends the goroutine that writes uses
 	done sync.WaitGroup
 
 	version atomic.Uint64 // moves after the commit of a change, before it returns
 }
 
-var _ Store = (*SQLite)(nil)
+var _ Backend = (*SQLite)(nil)
 
 // OpenSQLite opens or makes the file at path. A damaged file is refused: an
 // empty store would turn away everybody's mail for good.
@@ -60,14 +69,16 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 	}
 	s := &SQLite{
 		db:       db,
-		domains:  newCache[string, Domain](),
-		users:    newCache[mailaddr.Address, User](),
-		aliases:  newCache[mailaddr.Address, Alias](),
-		grants:   newCache[mailaddr.Address, []mailaddr.Address](),
-		grantees: newCache[mailaddr.Address, []mailaddr.Address](),
-		postings: newCache[mailaddr.Address, Posting](),
-		apps:     newCache[mailaddr.Address, []AppPassword](),
-		uses:     newUses(),
+		domains:  memo.New[string, Domain](cacheRows),
+		users:    memo.New[mailaddr.Address, User](cacheRows),
+		aliases:  memo.New[mailaddr.Address, Alias](cacheRows),
+		grants:   memo.New[mailaddr.Address, []mailaddr.Address](cacheRows),
+		grantees: memo.New[mailaddr.Address, []mailaddr.Address](cacheRows),
+		postings: memo.New[mailaddr.Address, Posting](cacheRows),
+		apps:     memo.New[mailaddr.Address, []AppPassword](cacheRows),
+
+		standings: memo.New[mailaddr.Address, Standing](cacheRows),
+		uses:      use.New(),
 	}
 	for _, p := range []struct {
 		stmt  **sql.Stmt
@@ -83,7 +94,7 @@ func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, er
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.done.Go(func() { s.keepUses(background, log) })
+	s.done.Go(func() { s.uses.Keep(background, s.writeUses, log) })
 	return s, nil
 }
 
@@ -102,8 +113,10 @@ func (s *SQLite) Close() error {
 	return errors.Join(append(errs, s.db.Close())...)
 }
 
-// Writable returns nil if a change can be made now, and else what keeps it from
-// being written. It writes one page.
+// Fresh implements Backend: the file has one writer, so each answer is fresh.
+func (s *SQLite) Fresh() Reader { return s }
+
+// Writable implements Backend. It writes one page.
 func (s *SQLite) Writable(ctx context.Context) error {
 	err := sqlite.Tx(ctx, s.db.Writer, func(tx *sql.Tx) error {
 		// We do not use this number; to set it is a write, also to the same.
@@ -129,7 +142,7 @@ const (
 
 // Domain implements Reader.
 func (s *SQLite) Domain(ctx context.Context, name string) (Domain, error) {
-	name = foldDomain(name)
+	name = FoldDomain(name)
 	return lookUp(ctx, s.Version(), s.domains, name, func() (Domain, error) {
 		var d Domain
 		err := s.domain.QueryRowContext(ctx, name).Scan(&d.Name)
@@ -139,7 +152,7 @@ func (s *SQLite) Domain(ctx context.Context, name string) (Domain, error) {
 
 // User implements Reader.
 func (s *SQLite) User(ctx context.Context, addr mailaddr.Address) (User, error) {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return lookUp(ctx, s.Version(), s.users, addr, func() (User, error) {
 		return scanUser(s.user.QueryRowContext(ctx, addr.Domain, addr.LocalPart))
 	})
@@ -147,7 +160,7 @@ func (s *SQLite) User(ctx context.Context, addr mailaddr.Address) (User, error) 
 
 // Alias implements Reader.
 func (s *SQLite) Alias(ctx context.Context, addr mailaddr.Address) (Alias, error) {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return lookUp(ctx, s.Version(), s.aliases, addr, func() (Alias, error) {
 		rows, err := s.alias.QueryContext(ctx, addr.Domain, addr.LocalPart)
 		if err != nil {
@@ -166,12 +179,12 @@ func (s *SQLite) Alias(ctx context.Context, addr mailaddr.Address) (Alias, error
 
 // lookUp answers from c, or else by query, whose answer it keeps as that of the
 // version, which the caller takes before: after a change nobody asks for it.
-func lookUp[K comparable, V any](ctx context.Context, version uint64, c *cache[K, V], key K, query func() (V, error)) (V, error) {
+func lookUp[K comparable, V any](ctx context.Context, version uint64, c *memo.Cache[K, V], key K, query func() (V, error)) (V, error) {
 	var none V
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	if v, found, ok := c.get(version, key); ok {
+	if v, found, ok := c.Get(version, key, 0); ok {
 		if !found {
 			return none, ErrNotFound
 		}
@@ -179,13 +192,13 @@ func lookUp[K comparable, V any](ctx context.Context, version uint64, c *cache[K
 	}
 	v, err := query()
 	if errors.Is(err, sql.ErrNoRows) {
-		c.put(version, key, none, false)
+		c.Put(version, key, none, false, 0)
 		return none, ErrNotFound
 	}
 	if err != nil {
 		return none, fmt.Errorf("look up account: %w", err)
 	}
-	c.put(version, key, v, true)
+	c.Put(version, key, v, true, 0)
 	return v, nil
 }
 
@@ -202,10 +215,10 @@ func scanUser(row scanner) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	if u.AllowNets, err = netsOf(nets); err != nil {
+	if u.AllowNets, err = ParseNets(nets); err != nil {
 		return User{}, fmt.Errorf("user %s: %w", u.Addr, err)
 	}
-	u.Services, u.Expires = servicesOf(services), timeOf(expires)
+	u.Services, u.Expires = ParseList(services), FromMillis(expires)
 	u.Password = secret.New(password)
 	u.Changed = time.UnixMilli(changed)
 	return u, nil
@@ -220,11 +233,7 @@ func scanAliases(rows *sql.Rows) (all []Alias, err error) {
 		if err := rows.Scan(&addr.LocalPart, &addr.Domain, &target); err != nil {
 			return nil, err
 		}
-		var to mailaddr.Address
-		err := to.UnmarshalText([]byte(target)) // "@example.org" is all of a domain
-		if err == nil && to.IsNull() {
-			err = mailaddr.ErrSyntax
-		}
+		to, err := ParseTarget(target)
 		if err != nil {
 			return nil, fmt.Errorf("alias %s has target %q: %w", addr, target, err)
 		}
@@ -256,8 +265,8 @@ func (s *SQLite) Domains(ctx context.Context) (all []Domain, err error) {
 
 // Users implements Reader.
 func (s *SQLite) Users(ctx context.Context, mask string) (all []User, err error) {
-	m := newMask(mask)
-	rows, err := s.db.Reader.QueryContext(ctx, userColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, u.local", m.domain)
+	m := NewMask(mask)
+	rows, err := s.db.Reader.QueryContext(ctx, userColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, u.local", m.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
@@ -267,7 +276,7 @@ func (s *SQLite) Users(ctx context.Context, mask string) (all []User, err error)
 		if err != nil {
 			return nil, fmt.Errorf("list users: %w", err)
 		}
-		if m.match(u.Addr) {
+		if m.Match(u.Addr) {
 			all = append(all, u)
 		}
 	}
@@ -276,8 +285,8 @@ func (s *SQLite) Users(ctx context.Context, mask string) (all []User, err error)
 
 // Aliases implements Reader.
 func (s *SQLite) Aliases(ctx context.Context, mask string) ([]Alias, error) {
-	m := newMask(mask)
-	rows, err := s.db.Reader.QueryContext(ctx, aliasColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, a.local, a.id", m.domain)
+	m := NewMask(mask)
+	rows, err := s.db.Reader.QueryContext(ctx, aliasColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, a.local, a.id", m.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("list aliases: %w", err)
 	}
@@ -287,7 +296,7 @@ func (s *SQLite) Aliases(ctx context.Context, mask string) ([]Alias, error) {
 	}
 	all := found[:0]
 	for _, a := range found {
-		if m.match(a.Addr) {
+		if m.Match(a.Addr) {
 			all = append(all, a)
 		}
 	}

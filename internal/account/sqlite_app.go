@@ -5,11 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/account/use"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
 	"github.com/gatepost/gatepost/internal/sqlite"
@@ -23,17 +23,17 @@ const selectApps = `SELECT a.id, a.name, a.hash, a.services, a.created, a.expire
 
 // AppPasswords implements AppReader.
 func (s *SQLite) AppPasswords(ctx context.Context, user mailaddr.Address) ([]AppPassword, error) {
-	user = fold(user)
+	user = Fold(user)
 	// The epoch is part of the version of these rows: it moves when uses forgets
 	// what they do not have.
-	version := s.Version() + s.uses.epoch.Load()
+	version := s.Version() + s.uses.Epoch()
 	all, err := lookUp(ctx, version, s.apps, user, func() ([]AppPassword, error) {
 		return s.queryApps(ctx, user)
 	})
 	if err = ignoreNotFound(err); err != nil {
 		return nil, err
 	}
-	return s.uses.show(all), nil
+	return ShowUses(all, s.uses.Last), nil
 }
 
 func (s *SQLite) queryApps(ctx context.Context, user mailaddr.Address) (all []AppPassword, err error) {
@@ -50,8 +50,8 @@ func (s *SQLite) queryApps(ctx context.Context, user mailaddr.Address) (all []Ap
 		if err := rows.Scan(&p.ID, &p.Name, &hash, &services, &created, &expires, &used, &from); err != nil {
 			return nil, err
 		}
-		p.Hash, p.Services = secret.New(hash), servicesOf(services)
-		p.Created, p.Expires, p.LastUsed = timeOf(created), timeOf(expires), timeOf(used)
+		p.Hash, p.Services = secret.New(hash), ParseList(services)
+		p.Created, p.Expires, p.LastUsed = FromMillis(created), FromMillis(expires), FromMillis(used)
 		p.LastAddr, _ = netip.ParseAddr(from) // empty is no address
 		all = append(all, p)
 	}
@@ -63,7 +63,7 @@ func (s *SQLite) queryApps(ctx context.Context, user mailaddr.Address) (all []Ap
 
 // AddAppPassword implements AppWriter.
 func (s *SQLite) AddAppPassword(ctx context.Context, p AppPassword) error {
-	p, err := normalApp(p)
+	p, err := p.Normal()
 	if err != nil {
 		return err
 	}
@@ -80,13 +80,13 @@ func (s *SQLite) AddAppPassword(ctx context.Context, p AppPassword) error {
 			return fmt.Errorf("%w: a user has %d app passwords at most: remove one", ErrInvalid, MaxAppPasswords)
 		}
 		return insert(ctx, tx, "INSERT INTO app_passwords (user_id, name, hash, services, created, expires) VALUES (?, ?, ?, ?, ?, ?)",
-			id, p.Name, string(p.Hash.Reveal()), strings.Join(p.Services, " "), time.Now().UnixMilli(), storedTime(p.Expires))
+			id, p.Name, string(p.Hash.Reveal()), strings.Join(p.Services, " "), time.Now().UnixMilli(), Millis(p.Expires))
 	})
 }
 
 // RemoveAppPassword implements AppWriter.
 func (s *SQLite) RemoveAppPassword(ctx context.Context, user mailaddr.Address, name string) error {
-	user = fold(user)
+	user = Fold(user)
 	return s.change(ctx, fmt.Sprintf("remove app password %q of %s", name, user), func(tx *sql.Tx) error {
 		id, err := userID(ctx, tx, user)
 		if err != nil {
@@ -98,23 +98,23 @@ func (s *SQLite) RemoveAppPassword(ctx context.Context, user mailaddr.Address, n
 
 // UsedAppPassword implements AppUses.
 func (s *SQLite) UsedAppPassword(p AppPassword, when time.Time, from netip.Addr) {
-	s.uses.note(p.ID, when, from.Unmap())
+	s.uses.Note(p.ID, use.Use{When: when, From: from.Unmap()})
 }
 
 // writeUses writes the uses that are not on disk. What can not be written stays
 // for the next time.
 func (s *SQLite) writeUses(ctx context.Context) error {
-	due := s.uses.due()
+	due := s.uses.Due()
 	if len(due) > 0 {
 		// Not by change: a use is no reason to read every account again.
 		err := sqlite.Tx(ctx, s.db.Writer, func(tx *sql.Tx) error {
 			for id, u := range due {
 				from := ""
-				if u.from.IsValid() {
-					from = u.from.String()
+				if u.From.IsValid() {
+					from = u.From.String()
 				}
 				const query = "UPDATE app_passwords SET last_used = ?, last_addr = ? WHERE id = ?"
-				if _, err := affect(ctx, tx, query, u.when.UnixMilli(), from, id); err != nil {
+				if _, err := affect(ctx, tx, query, u.When.UnixMilli(), from, id); err != nil {
 					return err
 				}
 			}
@@ -124,30 +124,6 @@ func (s *SQLite) writeUses(ctx context.Context) error {
 			return fmt.Errorf("write the last use of app passwords: %w", err)
 		}
 	}
-	s.uses.written(due)
+	s.uses.Written(due)
 	return nil
-}
-
-// keepUses writes uses until ctx ends, and what is left then.
-func (s *SQLite) keepUses(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(useDelay)
-	defer tick.Stop()
-	failed := false
-	write := func(ctx context.Context) {
-		err := s.writeUses(ctx)
-		if err != nil && !failed && log != nil {
-			// Once until it goes well again: a full disk is told elsewhere too.
-			log.LogAttrs(ctx, slog.LevelWarn, "last use of app passwords not written", slog.Any("err", err))
-		}
-		failed = err != nil
-	}
-	for {
-		select {
-		case <-tick.C:
-			write(ctx)
-		case <-ctx.Done():
-			write(context.WithoutCancel(ctx))
-			return
-		}
-	}
 }

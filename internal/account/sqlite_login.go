@@ -19,16 +19,16 @@ var _ Rehasher = (*SQLite)(nil)
 
 // SetAllowNets implements LoginWriter.
 func (s *SQLite) SetAllowNets(ctx context.Context, addr mailaddr.Address, nets []netip.Prefix) error {
-	nets, err := normalNets(nets)
+	nets, err := NormalNets(nets)
 	if err != nil {
 		return err
 	}
-	return s.set(ctx, addr, "allow_nets", storedNets(nets))
+	return s.set(ctx, addr, "allow_nets", FormatNets(nets))
 }
 
 // SetNoLogin implements LoginWriter.
 func (s *SQLite) SetNoLogin(ctx context.Context, addr mailaddr.Address, reason string) error {
-	if err := validReason(reason); err != nil {
+	if err := ValidReason(reason); err != nil {
 		return err
 	}
 	return s.set(ctx, addr, "nologin", reason)
@@ -45,15 +45,15 @@ func (s *SQLite) SetServices(ctx context.Context, addr mailaddr.Address, service
 
 // SetExpires implements LoginWriter.
 func (s *SQLite) SetExpires(ctx context.Context, addr mailaddr.Address, end time.Time) error {
-	return s.set(ctx, addr, "expires", storedTime(end))
+	return s.set(ctx, addr, "expires", Millis(end))
 }
 
 // Rehash implements Rehasher.
 func (s *SQLite) Rehash(ctx context.Context, addr mailaddr.Address, old, hash secret.Value, verify func(secret.Value) error) error {
-	if err := validPassword(hash); err != nil {
+	if err := ValidPassword(hash); err != nil {
 		return err
 	}
-	addr = fold(addr)
+	addr = Fold(addr)
 	return s.change(ctx, "rehash the password of "+addr.String(), func(tx *sql.Tx) error {
 		id, err := userID(ctx, tx, addr)
 		if err != nil {
@@ -98,51 +98,4 @@ func (s *SQLite) OwnKey(ctx context.Context, name string) (secret.Value, error) 
 		return secret.Value{}, fmt.Errorf("key %s of the account store: %w", name, err)
 	}
 	return secret.New(key), nil
-}
-
-// storedTime is t as it is stored: in milliseconds, 0 for none.
-func storedTime(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func timeOf(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
-
-func storedNets(nets []netip.Prefix) string {
-	var b strings.Builder
-	for i, n := range nets {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(n.String())
-	}
-	return b.String()
-}
-
-// netsOf reads what storedNets wrote. A text that somebody else put there is an
-// error: to leave a network out would let logins in or keep them out.
-func netsOf(text string) (nets []netip.Prefix, err error) {
-	for _, f := range strings.Fields(text) {
-		n, err := netip.ParsePrefix(f)
-		if err != nil {
-			return nil, fmt.Errorf("network %q: %w", f, err)
-		}
-		nets = append(nets, n)
-	}
-	return nets, nil
-}
-
-// servicesOf reads a stored list.
-func servicesOf(text string) []string {
-	if text == "" {
-		return nil
-	}
-	return strings.Fields(text)
 }

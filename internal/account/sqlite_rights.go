@@ -5,11 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/access"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -27,7 +23,7 @@ const (
 
 // Grants implements Rights.
 func (s *SQLite) Grants(ctx context.Context, user mailaddr.Address) ([]mailaddr.Address, error) {
-	user = fold(user)
+	user = Fold(user)
 	all, err := lookUp(ctx, s.Version(), s.grants, user, func() ([]mailaddr.Address, error) {
 		return addresses(ctx, s.grant, user)
 	})
@@ -36,7 +32,7 @@ func (s *SQLite) Grants(ctx context.Context, user mailaddr.Address) ([]mailaddr.
 
 // Grantees implements Rights.
 func (s *SQLite) Grantees(ctx context.Context, as mailaddr.Address) ([]mailaddr.Address, error) {
-	as = fold(as)
+	as = Fold(as)
 	all, err := lookUp(ctx, s.Version(), s.grantees, as, func() ([]mailaddr.Address, error) {
 		return addresses(ctx, s.grantee, as)
 	})
@@ -66,18 +62,12 @@ func addresses(ctx context.Context, stmt *sql.Stmt, of mailaddr.Address) (all []
 
 // AddGrant implements RightsWriter.
 func (s *SQLite) AddGrant(ctx context.Context, user, as mailaddr.Address) error {
-	if !utf8.ValidString(as.LocalPart) {
-		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, as.LocalPart)
-	}
-	user, as = fold(user), fold(as)
-	name := as
-	if name.LocalPart == "" {
-		name.LocalPart = "x" // a whole domain
-	}
-	if err := validAddr(name); err != nil {
+	user = Fold(user)
+	as, err := NormalGrant(as)
+	if err != nil {
 		return err
 	}
-	return s.change(ctx, "grant "+aliasName(as)+" to "+user.String(), func(tx *sql.Tx) error {
+	return s.change(ctx, "grant "+AliasName(as)+" to "+user.String(), func(tx *sql.Tx) error {
 		id, err := userID(ctx, tx, user)
 		if err != nil {
 			return err
@@ -95,8 +85,8 @@ func (s *SQLite) AddGrant(ctx context.Context, user, as mailaddr.Address) error 
 
 // RemoveGrant implements RightsWriter.
 func (s *SQLite) RemoveGrant(ctx context.Context, user, as mailaddr.Address) error {
-	user, as = fold(user), fold(as)
-	return s.change(ctx, "revoke "+aliasName(as)+" from "+user.String(), func(tx *sql.Tx) error {
+	user, as = Fold(user), Fold(as)
+	return s.change(ctx, "revoke "+AliasName(as)+" from "+user.String(), func(tx *sql.Tx) error {
 		id, err := userID(ctx, tx, user)
 		if err != nil {
 			return err
@@ -115,7 +105,7 @@ func userID(ctx context.Context, tx *sql.Tx, user mailaddr.Address) (id int64, e
 
 // Posting implements Rights.
 func (s *SQLite) Posting(ctx context.Context, addr mailaddr.Address) (Posting, error) {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return lookUp(ctx, s.Version(), s.postings, addr, func() (Posting, error) {
 		return scanPosting(s.posting.QueryRowContext(ctx, addr.Domain, addr.LocalPart))
 	})
@@ -123,8 +113,8 @@ func (s *SQLite) Posting(ctx context.Context, addr mailaddr.Address) (Posting, e
 
 // Postings implements Rights.
 func (s *SQLite) Postings(ctx context.Context, mask string) (all []Posting, err error) {
-	m := newMask(mask)
-	rows, err := s.db.Reader.QueryContext(ctx, postingColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, p.local", m.domain)
+	m := NewMask(mask)
+	rows, err := s.db.Reader.QueryContext(ctx, postingColumns+" WHERE ?1 = '' OR d.name = ?1 ORDER BY d.name, p.local", m.Domain)
 	if err != nil {
 		return nil, fmt.Errorf("list posting rules: %w", err)
 	}
@@ -134,7 +124,7 @@ func (s *SQLite) Postings(ctx context.Context, mask string) (all []Posting, err 
 		if err != nil {
 			return nil, fmt.Errorf("list posting rules: %w", err)
 		}
-		if m.match(p.Addr) {
+		if m.Match(p.Addr) {
 			all = append(all, p)
 		}
 	}
@@ -147,28 +137,18 @@ func scanPosting(row scanner) (Posting, error) {
 	if err := row.Scan(&p.Addr.LocalPart, &p.Addr.Domain, &p.Rule, &moderators, &p.Reason); err != nil {
 		return Posting{}, err
 	}
-	for line := range strings.Lines(moderators) {
-		a, err := mailaddr.Parse(strings.TrimSuffix(line, "\n"))
-		if err != nil {
-			return Posting{}, fmt.Errorf("posting rule of %s has moderator %q: %w", p.Addr, line, err)
-		}
-		p.Moderators = append(p.Moderators, a)
+	var err error
+	if p.Moderators, err = ParseModerators(moderators); err != nil {
+		return Posting{}, fmt.Errorf("posting rule of %s: %w", p.Addr, err)
 	}
 	return p, nil
 }
 
 // SetPosting implements RightsWriter.
 func (s *SQLite) SetPosting(ctx context.Context, p Posting) error {
-	if !utf8.ValidString(p.Addr.LocalPart) {
-		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, p.Addr.LocalPart)
-	}
-	p.Addr = fold(p.Addr)
-	if err := validPosting(p); err != nil {
+	p, err := p.Normal()
+	if err != nil {
 		return err
-	}
-	var moderators strings.Builder
-	for _, m := range p.Moderators {
-		moderators.WriteString(fold(m).String() + "\n")
 	}
 	return s.change(ctx, "set who may write to "+p.Addr.String(), func(tx *sql.Tx) error {
 		id, err := domainID(ctx, tx, p.Addr.Domain)
@@ -177,41 +157,17 @@ func (s *SQLite) SetPosting(ctx context.Context, p Posting) error {
 		}
 		_, err = affect(ctx, tx, `INSERT INTO posting (domain_id, local, rule, moderators, reason) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (domain_id, local) DO UPDATE SET rule = excluded.rule, moderators = excluded.moderators, reason = excluded.reason`,
-			id, p.Addr.LocalPart, string(p.Rule), moderators.String(), p.Reason)
+			id, p.Addr.LocalPart, string(p.Rule), FormatModerators(p.Moderators), p.Reason)
 		return err
 	})
 }
 
 // RemovePosting implements RightsWriter.
 func (s *SQLite) RemovePosting(ctx context.Context, addr mailaddr.Address) error {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return s.change(ctx, "forget who may write to "+addr.String(), func(tx *sql.Tx) error {
 		return some(affect(ctx, tx, "DELETE FROM posting"+whereUser, addr.Domain, addr.LocalPart))
 	})
-}
-
-// maxModerators bounds the moderators of one list.
-const maxModerators = 100
-
-func validPosting(p Posting) error {
-	if err := validAddr(p.Addr); err != nil {
-		return err
-	}
-	if !slices.Contains(PostingRules(), p.Rule) {
-		return fmt.Errorf("%w: %q is not public, domain, members, moderators or nobody", ErrInvalid, p.Rule)
-	}
-	if len(p.Moderators) > maxModerators {
-		return fmt.Errorf("%w: a list has %d moderators at most", ErrInvalid, maxModerators)
-	}
-	for _, m := range p.Moderators {
-		if err := validAddr(m); err != nil {
-			return err
-		}
-	}
-	if len(p.Reason) > access.MaxReason || !utf8.ValidString(p.Reason) || strings.ContainsFunc(p.Reason, unicode.IsControl) {
-		return fmt.Errorf("%w: a reason is one line of at most %d bytes", ErrInvalid, access.MaxReason)
-	}
-	return nil
 }
 
 // Access implements Rights.

@@ -31,8 +31,19 @@ func openStore(t testing.TB, path string) *account.SQLite {
 }
 
 func TestSQLiteContract(t *testing.T) {
-	accounttest.Run(t, func(t *testing.T) account.Store {
-		return openStore(t, filepath.Join(t.TempDir(), "accounts.db"))
+	accounttest.RunOn(t, func(t *testing.T) accounttest.Data {
+		path := filepath.Join(t.TempDir(), "accounts.db")
+		var s *account.SQLite // one process has the file
+		open := func(t *testing.T) account.Backend {
+			if s == nil {
+				s = openStore(t, path)
+			}
+			return s
+		}
+		return accounttest.Data{Open: open, Restart: func(t *testing.T, _ account.Backend) account.Backend {
+			s = nil // the first stays open, as after kill -9
+			return open(t)
+		}}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/account/use"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
 )
@@ -72,7 +73,7 @@ func TestUseIsWrittenLater(t *testing.T) {
 		if ms := onDisk(t, s); ms != 0 {
 			t.Errorf("the use was written before the answer: %d", ms)
 		}
-		time.Sleep(useDelay + time.Second) // the bubble's clock
+		time.Sleep(use.Delay + time.Second) // the bubble's clock
 		synctest.Wait()
 		if ms := onDisk(t, s); ms != last.UnixMilli() {
 			t.Errorf("after a minute the file has %d, want %d", ms, last.UnixMilli())
@@ -80,7 +81,7 @@ func TestUseIsWrittenLater(t *testing.T) {
 		if s.Version() != version {
 			t.Error("a use moved the version")
 		}
-		if _, _, ok := s.apps.get(version, alice); !ok {
+		if _, _, ok := s.apps.Get(version, alice, 0); !ok {
 			t.Error("a use emptied the cache")
 		}
 		s.UsedAppPassword(p, first.Add(time.Hour), home)
@@ -131,40 +132,19 @@ func TestUseSurvivesFailedWrite(t *testing.T) {
 	}
 }
 
-func TestUsesAreBounded(t *testing.T) {
-	u := newUses()
-	now := time.Now()
-	for i := range int64(maxUses + 10) {
-		u.note(i, now, home)
-	}
-	if len(u.last) != maxUses {
-		t.Errorf("%d uses are remembered", len(u.last))
-	}
-	due := u.due()
-	u.note(3, now.Add(1), home) // while the others are written
-	u.written(due)
-	if len(u.last) != 1 || len(u.fresh) != 1 || u.epoch.Load() != 1 {
-		t.Errorf("%d uses, %d of them fresh, epoch %d, want 1, 1, 1", len(u.last), len(u.fresh), u.epoch.Load())
-	}
-	rows := []AppPassword{{ID: 2}, {ID: 3}}
-	if shown := u.show(rows); !shown[0].LastUsed.IsZero() || shown[1].LastUsed.IsZero() || !rows[1].LastUsed.IsZero() {
-		t.Errorf("show() = %v, and the rows are %v", shown, rows)
-	}
-}
-
 // Rows that were cached before their uses were forgotten are read again.
 func TestUsesAfterEpoch(t *testing.T) {
 	s, p := appStore(t, filepath.Join(t.TempDir(), "accounts.db"))
 	defer s.Close()
 	s.UsedAppPassword(p, time.Now(), home)
-	for i := range int64(maxUses / 2) {
-		s.uses.note(1000+i, time.Now(), home)
+	for i := range int64(25_000) { // half of what is remembered
+		s.uses.Note(1000+i, use.Use{When: time.Now(), From: home})
 	}
 	if err := s.writeUses(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := only(t, s); got.LastUsed.IsZero() || len(s.uses.last) != 0 {
-		t.Errorf("the last use is %v, and %d are remembered", got.LastUsed, len(s.uses.last))
+	if got := only(t, s); got.LastUsed.IsZero() || s.uses.Epoch() == 0 {
+		t.Errorf("the last use is %v, and nothing was forgotten", got.LastUsed)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
@@ -28,7 +27,7 @@ func (s *SQLite) AddDomain(ctx context.Context, name string) error {
 	if err := ValidDomain(name); err != nil {
 		return err
 	}
-	name = foldDomain(name)
+	name = FoldDomain(name)
 	return s.change(ctx, "add domain "+name, func(tx *sql.Tx) error {
 		return insert(ctx, tx, "INSERT INTO domains (name) VALUES (?)", name)
 	})
@@ -36,7 +35,7 @@ func (s *SQLite) AddDomain(ctx context.Context, name string) error {
 
 // RemoveDomain implements Writer.
 func (s *SQLite) RemoveDomain(ctx context.Context, name string, force bool) error {
-	name = foldDomain(name)
+	name = FoldDomain(name)
 	return s.change(ctx, "remove domain "+name, func(tx *sql.Tx) error {
 		id, err := domainID(ctx, tx, name)
 		if errors.Is(err, ErrNoDomain) {
@@ -61,13 +60,8 @@ func (s *SQLite) RemoveDomain(ctx context.Context, name string, force bool) erro
 
 // AddUser implements Writer.
 func (s *SQLite) AddUser(ctx context.Context, u User) error {
-	if !utf8.ValidString(u.Addr.LocalPart) { // folding would hide it
-		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, u.Addr.LocalPart)
-	}
-	u.Addr = fold(u.Addr)
-	nets, netsErr := normalNets(u.AllowNets)
-	services, servicesErr := ParseServices(u.Services...)
-	if err := errors.Join(validAddr(u.Addr), validPassword(u.Password), validQuota(u.Quota), validReason(u.NoLogin), netsErr, servicesErr); err != nil {
+	u, err := u.Normal()
+	if err != nil {
 		return err
 	}
 	return s.change(ctx, "add user "+u.Addr.String(), func(tx *sql.Tx) error {
@@ -78,7 +72,7 @@ func (s *SQLite) AddUser(ctx context.Context, u User) error {
 		return insert(ctx, tx, `INSERT INTO users (domain_id, local, password, held, disabled, quota, changed,
 			allow_nets, nologin, services, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			id, u.Addr.LocalPart, string(u.Password.Reveal()), u.Held, u.Disabled, u.Quota, time.Now().UnixMilli(),
-			storedNets(nets), u.NoLogin, strings.Join(services, " "), storedTime(u.Expires))
+			FormatNets(u.AllowNets), u.NoLogin, strings.Join(u.Services, " "), Millis(u.Expires))
 	})
 }
 
@@ -87,7 +81,7 @@ const whereUser = " WHERE domain_id = (SELECT id FROM domains WHERE name = ?) AN
 
 // RemoveUser implements Writer.
 func (s *SQLite) RemoveUser(ctx context.Context, addr mailaddr.Address) error {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return s.change(ctx, "remove user "+addr.String(), func(tx *sql.Tx) error {
 		return some(affect(ctx, tx, "DELETE FROM users"+whereUser, addr.Domain, addr.LocalPart))
 	})
@@ -95,7 +89,7 @@ func (s *SQLite) RemoveUser(ctx context.Context, addr mailaddr.Address) error {
 
 // SetPassword implements Writer.
 func (s *SQLite) SetPassword(ctx context.Context, addr mailaddr.Address, password secret.Value) error {
-	if err := validPassword(password); err != nil {
+	if err := ValidPassword(password); err != nil {
 		return err
 	}
 	return s.set(ctx, addr, "password", string(password.Reveal()))
@@ -113,7 +107,7 @@ func (s *SQLite) SetDisabled(ctx context.Context, addr mailaddr.Address, disable
 
 // SetQuota implements Writer.
 func (s *SQLite) SetQuota(ctx context.Context, addr mailaddr.Address, bytes int64) error {
-	if err := validQuota(bytes); err != nil {
+	if err := ValidQuota(bytes); err != nil {
 		return err
 	}
 	return s.set(ctx, addr, "quota", bytes)
@@ -121,7 +115,7 @@ func (s *SQLite) SetQuota(ctx context.Context, addr mailaddr.Address, bytes int6
 
 // set sets one column, whose name is ours, of one user.
 func (s *SQLite) set(ctx context.Context, addr mailaddr.Address, column string, value any) error {
-	addr = fold(addr)
+	addr = Fold(addr)
 	return s.change(ctx, "set "+column+" of "+addr.String(), func(tx *sql.Tx) error {
 		return some(affect(ctx, tx, "UPDATE users SET "+column+" = ?, changed = ?"+whereUser,
 			value, time.Now().UnixMilli(), addr.Domain, addr.LocalPart))
@@ -130,14 +124,11 @@ func (s *SQLite) set(ctx context.Context, addr mailaddr.Address, column string, 
 
 // AddAlias implements Writer.
 func (s *SQLite) AddAlias(ctx context.Context, a Alias) error {
-	if !utf8.ValidString(a.Addr.LocalPart) {
-		return fmt.Errorf("%w: %q is not UTF-8", ErrInvalid, a.Addr.LocalPart)
-	}
-	a.Addr = fold(a.Addr)
-	if err := validAlias(a); err != nil {
+	a, err := a.Normal()
+	if err != nil {
 		return err
 	}
-	return s.change(ctx, "add alias "+aliasName(a.Addr), func(tx *sql.Tx) error {
+	return s.change(ctx, "add alias "+AliasName(a.Addr), func(tx *sql.Tx) error {
 		id, err := domainID(ctx, tx, a.Addr.Domain)
 		if err != nil {
 			return err
@@ -162,15 +153,14 @@ func (s *SQLite) AddAlias(ctx context.Context, a Alias) error {
 		if targets > MaxTargets {
 			return fmt.Errorf("%w: an alias has %d targets at most", ErrInvalid, MaxTargets)
 		}
-		w := loopWalk{tx: tx, state: map[mailaddr.Address]walked{}}
-		return w.follow(ctx, a.Addr)
+		return FindLoop(ctx, loopRows{tx}, a.Addr)
 	})
 }
 
 // RemoveAlias implements Writer.
 func (s *SQLite) RemoveAlias(ctx context.Context, addr mailaddr.Address, to ...mailaddr.Address) error {
-	addr = fold(addr)
-	return s.change(ctx, "remove alias "+aliasName(addr), func(tx *sql.Tx) error {
+	addr = Fold(addr)
+	return s.change(ctx, "remove alias "+AliasName(addr), func(tx *sql.Tx) error {
 		if len(to) == 0 {
 			return some(affect(ctx, tx, "DELETE FROM aliases"+whereUser, addr.Domain, addr.LocalPart))
 		}
@@ -220,66 +210,24 @@ func some(n int64, err error) error {
 	return err
 }
 
-func foldDomain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// loopRows are the rows that a transaction sees.
+type loopRows struct{ tx *sql.Tx }
 
-func fold(a mailaddr.Address) mailaddr.Address {
-	return mailaddr.Address{LocalPart: strings.ToLower(a.LocalPart), Domain: foldDomain(a.Domain)}
+// Targets implements LoopRows.
+func (r loopRows) Targets(ctx context.Context, addr mailaddr.Address) ([]mailaddr.Address, error) {
+	rows, err := r.tx.QueryContext(ctx, selectAlias, addr.Domain, addr.LocalPart)
+	if err != nil {
+		return nil, err
+	}
+	found, err := scanAliases(rows)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0].To, nil
 }
 
-// aliasName writes a catch-all as "@domain".
-func aliasName(a mailaddr.Address) string {
-	if a.LocalPart == "" {
-		return "@" + a.Domain
-	}
-	return a.String()
-}
-
-// validAddr wants what Parse gives, with a domain.
-func validAddr(a mailaddr.Address) error {
-	again, err := mailaddr.Parse(a.String())
-	if err != nil || again != a || a.Domain == "" {
-		return fmt.Errorf("%w: %q is no full address", ErrInvalid, a.LocalPart+"@"+a.Domain)
-	}
-	return nil
-}
-
-func validAlias(a Alias) error {
-	name := a.Addr
-	if name.LocalPart == "" {
-		name.LocalPart = "x" // a catch-all
-	}
-	if err := validAddr(name); err != nil {
-		return err
-	}
-	if len(a.To) == 0 || len(a.To) > MaxTargets {
-		return fmt.Errorf("%w: an alias has 1 to %d targets", ErrInvalid, MaxTargets)
-	}
-	for _, to := range a.To {
-		if isDomain(to) && a.Addr.LocalPart == "" {
-			to.LocalPart = "x" // the whole domain is another name
-		}
-		if err := validAddr(to); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func validPassword(p secret.Value) error {
-	if len(p.Reveal()) > MaxPasswordBytes {
-		return fmt.Errorf("%w: a password hash has %d bytes at most", ErrInvalid, MaxPasswordBytes)
-	}
-	for _, c := range p.Reveal() {
-		if c < ' ' || c == 0x7f {
-			return fmt.Errorf("%w: a password hash has no control characters", ErrInvalid)
-		}
-	}
-	return nil
-}
-
-func validQuota(bytes int64) error {
-	if bytes < 0 || bytes > MaxQuota {
-		return fmt.Errorf("%w: quota %d", ErrInvalid, bytes)
-	}
-	return nil
+// HasUser implements LoopRows.
+func (r loopRows) HasUser(ctx context.Context, addr mailaddr.Address) (bool, error) {
+	_, err := userID(ctx, r.tx, addr)
+	return err == nil, ignoreNotFound(err)
 }

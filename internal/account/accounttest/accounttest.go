@@ -15,8 +15,50 @@ import (
 	"github.com/gatepost/gatepost/internal/secret"
 )
 
-// Run runs the contract on stores that open makes, each of them empty. No case
-// may be left out.
+// Data is where stores keep the rows of one case.
+type Data struct {
+	// Open opens a store on the data: each as another process has it, where the
+	// driver lets several have it open, and else the same one again.
+	Open func(t *testing.T) account.Backend
+	// Restart ends what keeps the data, without a warning where it can, and starts
+	// it again. It returns what s is afterwards.
+	Restart func(t *testing.T, s account.Backend) account.Backend
+}
+
+// RunOn runs the contract on data that is empty each time. No case may be left
+// out.
+func RunOn(t *testing.T, empty func(t *testing.T) Data) {
+	Run(t, func(t *testing.T) account.Store { return empty(t).Open(t) })
+	for _, tc := range []struct {
+		name string
+		test func(t *testing.T, s account.Backend)
+	}{
+		{"the fresh view", freshView},
+		{"a password is hashed anew", rehash},
+		{"keys of our own", ownKeys},
+		{"uses of app passwords", uses},
+		{"groups and rates", standings},
+		{"groups and rates that can not be stored", badStandings},
+		{"version moves with groups and rates", standingVersion},
+		{"can be written", writable},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, empty(t).Open(t)) })
+	}
+	for _, tc := range []struct {
+		name string
+		test func(t *testing.T, d Data)
+	}{
+		{"two stores", twoStores},
+		{"two stores that write", twoWriters},
+		{"restart in the middle", restart},
+		{"restart while others write", restartUnderWrites},
+	} {
+		t.Run(tc.name, func(t *testing.T) { tc.test(t, empty(t)) })
+	}
+}
+
+// Run runs the part of the contract that every account.Store has, on stores that
+// open makes, each of them empty. A driver runs RunOn.
 func Run(t *testing.T, open func(t *testing.T) account.Store) {
 	for _, tc := range []struct {
 		name string

@@ -1,0 +1,32 @@
+-- The tables of https://workaround.org/ispmail-bookworm/preparing-the-database/
+CREATE TABLE virtual_domains (
+	id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	name VARCHAR(50) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8;
+CREATE TABLE virtual_users (
+	id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	domain_id INT NOT NULL,
+	email VARCHAR(100) NOT NULL,
+	password VARCHAR(150) NOT NULL,
+	quota BIGINT(11) NOT NULL DEFAULT 0,
+	UNIQUE KEY email (email),
+	FOREIGN KEY (domain_id) REFERENCES virtual_domains (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8;
+CREATE TABLE virtual_aliases (
+	id INT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+	domain_id INT NOT NULL,
+	source VARCHAR(100) NOT NULL,
+	destination VARCHAR(100) NOT NULL,
+	FOREIGN KEY (domain_id) REFERENCES virtual_domains (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8;
+
+INSERT INTO virtual_domains (id, name) VALUES (1, 'example.org'), (2, 'example.net');
+INSERT INTO virtual_users (id, domain_id, password, email, quota) VALUES
+	(1, 1, '{BLF-CRYPT}$2y$05$john', 'john@example.org', 1073741824),
+	(2, 1, '{SHA256-CRYPT}$5$salt$jack', 'jack@example.org', 0);
+INSERT INTO virtual_aliases (id, domain_id, source, destination) VALUES
+	(1, 1, 'office@example.org', 'john@example.org'),
+	(2, 1, 'office@example.org', 'jack@example.org'),
+	(3, 2, '@example.net', 'john@example.org'),
+	(4, 1, 'john@example.org', 'john@example.org'),
+	(5, 1, 'john@example.org', 'zoe@elsewhere.example');
