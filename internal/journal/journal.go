@@ -92,7 +92,7 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*sqlite.DB, e
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log})
+	db, err := sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, NoCopy: true, Log: log})
 	if err != nil {
 		return nil, err
 	}

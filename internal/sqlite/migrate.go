@@ -28,8 +28,9 @@ const createVersions = `CREATE TABLE IF NOT EXISTS schema_version (
 
 // migrate applies the steps that db does not have yet, each in a transaction
 // of its own. A step that was applied must never change afterwards: its
-// checksum is compared.
-func migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
+// checksum is compared. Where a database with rows of ours is about to change,
+// before is called with the number of the first step to come.
+func migrate(ctx context.Context, db *sql.DB, files fs.FS, before func(first int) error) error {
 	steps, err := readSteps(files)
 	if err != nil {
 		return err
@@ -43,6 +44,11 @@ func migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
 	done, err := checkApplied(ctx, db, steps)
 	if err != nil {
 		return err
+	}
+	if 0 < done && done < len(steps) {
+		if err := before(done + 1); err != nil {
+			return err
+		}
 	}
 	for _, s := range steps[done:] {
 		if err := s.apply(ctx, db); err != nil {

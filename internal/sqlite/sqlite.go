@@ -5,6 +5,16 @@
 // mode, with foreign keys on and full sync unless Options says otherwise. One
 // process has it open. Two processes may, but the packages above keep copies in
 // memory that the other one does not know of.
+//
+// Before a file whose schema is older is migrated, all of it is checked and
+// copied to FILE.before-N, N being the first step that comes (Options.NoCopy
+// says for which files that is not worth the room). The last two copies are
+// kept. Each step is a transaction, so a kill leaves the file before or after
+// it, and the next Open goes on from there.
+//
+// A file that is open must not be opened beside SQLite by the same process, not
+// even to read it: the kernel drops SQLite's locks when that descriptor is
+// closed (POSIX advisory locks). Snap copies it through SQLite.
 package sqlite
 
 import (
@@ -20,6 +30,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -55,6 +66,8 @@ type Options struct {
 	// Shrink makes a new file such that freed pages can be given back by
 	// PRAGMA incremental_vacuum.
 	Shrink bool
+	// NoCopy migrates without a copy before: for a file that may begin anew.
+	NoCopy bool
 	// Log hears of a file that others can read, and of one that OpenOrRenew set
 	// aside, for which it is needed.
 	Log *slog.Logger
@@ -176,13 +189,27 @@ func (o Options) prepare(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	return migrate(ctx, db, o.Migrations)
+	return migrate(ctx, db, o.Migrations, func(first int) error {
+		if o.NoCopy {
+			return nil
+		}
+		return copyBefore(ctx, db, o.Path, first)
+	})
+}
+
+// querier is a *sql.DB or a *sql.Conn.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // check has SQLite read every page. It reports what it finds as ErrCorrupt.
-func check(ctx context.Context, db *sql.DB) error {
+func check(ctx context.Context, db querier) error { return checkWith(ctx, db, "quick_check") }
+
+// checkWith is check by quick_check, or by integrity_check, which compares the
+// indexes with their tables, too.
+func checkWith(ctx context.Context, db querier, pragma string) error {
 	var found string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+	if err := db.QueryRowContext(ctx, "PRAGMA "+pragma+"(1)").Scan(&found); err != nil {
 		return err
 	}
 	if found != "ok" {
@@ -236,7 +263,7 @@ func (o Options) explain(err error) error {
 		remedy = "run as the owner of the file, or give it and " + dir + " to the user that gatepost runs as (ls -ld shows who owns them)"
 	case code == lib.SQLITE_BUSY, code == lib.SQLITE_LOCKED:
 		remedy = "another process holds it: stop that process (fuser shows it)"
-	case code == lib.SQLITE_FULL:
+	case code == lib.SQLITE_FULL, errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		remedy = "make room on its disk"
 	}
 	err = fmt.Errorf("open database %s: %w", o.Path, err)
