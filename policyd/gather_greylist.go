@@ -8,6 +8,7 @@ import (
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/greylist"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/state"
 )
 
 // greylister is the greylist as the gatherer asks it.
@@ -26,7 +27,7 @@ func seeGreylist(ctx context.Context, list greylister, log *slog.Logger, req *Re
 		Client: req.Client.Addr, Name: req.Client.Name, Helo: req.Client.Helo, MailFrom: req.MailFrom, RcptTo: req.RcptTo,
 	}, now)
 	if o.Err != nil {
-		log.LogAttrs(ctx, slog.LevelWarn, "greylist does not work, mail passes",
+		log.LogAttrs(ctx, state.LogLevel(o.Err), "greylist does not work, mail passes",
 			slog.String("session", req.Instance), slog.String("rcpt_to", req.RcptTo), slog.Any("err", o.Err))
 	}
 	return o

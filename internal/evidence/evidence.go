@@ -26,6 +26,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailauth"
 	"github.com/gatepost/gatepost/internal/message"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/internal/verdict"
 )
 
@@ -207,7 +208,7 @@ func (c *Case) remember(ctx context.Context) {
 	}
 	k, err := c.g.deps.Memory.Ask(ctx, c.came)
 	if err != nil {
-		c.g.log.LogAttrs(ctx, slog.LevelWarn, "memory not asked", slog.Any("err", err))
+		c.g.log.LogAttrs(ctx, state.LogLevel(err), "memory not asked", slog.Any("err", err))
 		return
 	}
 	c.m.Known = scan.Known{
@@ -297,7 +298,7 @@ func (c *Case) Done(ctx context.Context, o Outcome) {
 		})
 	}
 	if err != nil {
-		c.g.log.LogAttrs(ctx, slog.LevelWarn, "memory not told", slog.Any("err", err))
+		c.g.log.LogAttrs(ctx, state.LogLevel(err), "memory not told", slog.Any("err", err))
 	}
 }
 
@@ -311,7 +312,7 @@ func (c *Case) wish(ctx context.Context, o Outcome) {
 		tell = c.g.deps.Greylist.Wish
 	}
 	if err := tell(ctx, c.m.Client.Addr, c.m.MailFrom.String()); err != nil {
-		c.g.log.LogAttrs(ctx, slog.LevelWarn, "greylist not told", slog.Any("err", err))
+		c.g.log.LogAttrs(ctx, state.LogLevel(err), "greylist not told", slog.Any("err", err))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/state"
@@ -140,4 +141,24 @@ func liveMembers(b []byte, since time.Time) []member {
 		}
 	}
 	return out
+}
+
+// Join returns what two hosts have of one set of distinct recipients, each of
+// which counted for itself while the store of both was away; of all else what
+// this host has.
+func Join(t state.Table, key string, mine, theirs []byte) []byte {
+	if t != state.Limit || !strings.HasPrefix(key, membersPrefix) {
+		return mine
+	}
+	both := members{list: liveMembers(theirs, time.Unix(0, 0))}
+	for _, m := range liveMembers(mine, time.Unix(0, 0)) {
+		i := slices.IndexFunc(both.list, func(o member) bool { return o.id == m.id })
+		switch {
+		case i >= 0:
+			both.list[i].at = max(both.list[i].at, m.at)
+		case len(both.list) < maxDistinct:
+			both.list = append(both.list, m)
+		}
+	}
+	return appendMembers(nil, both.list)
 }

@@ -221,6 +221,28 @@ func TestDirection(t *testing.T) {
 }
 
 // A recipient counts once a window, however often it is written to.
+// TestJoin: each of two hosts counted for itself; together they have each
+// recipient once, with the later time.
+func TestJoin(t *testing.T) {
+	set := func(list ...member) []byte { return appendMembers(nil, list) }
+	mine, theirs := set(member{id: 1, at: 10e9}, member{id: 2, at: 30e9}), set(member{id: 2, at: 20e9}, member{id: 3, at: 5e9})
+	got := map[uint64]int64{}
+	for _, m := range liveMembers(Join(state.Limit, membersPrefix+"x", mine, theirs), time.Unix(0, 0)) {
+		got[m.id] = m.at
+	}
+	if want := (map[uint64]int64{1: 10e9, 2: 30e9, 3: 5e9}); !reflect.DeepEqual(got, want) {
+		t.Errorf("Join() has %v, want %v", got, want)
+	}
+	for table, key := range map[state.Table]string{state.Limit: toldPrefix + "x", state.Sent: membersPrefix + "x"} {
+		if got := Join(table, key, mine, theirs); !reflect.DeepEqual(got, mine) {
+			t.Errorf("Join(%s, %q) = %q, want what this host has", table, key, got)
+		}
+	}
+	if got := Join(state.Limit, membersPrefix+"x", []byte("\xff"), theirs); len(liveMembers(got, time.Unix(0, 0))) != 2 {
+		t.Errorf("Join() of a damaged set has %v", liveMembers(got, time.Unix(0, 0)))
+	}
+}
+
 func TestDistinct(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(openStore(t, t.TempDir()))

@@ -16,8 +16,8 @@ import (
 // load reads all of the tables that memory holds whole.
 func (s *SQLite) load(ctx context.Context) error {
 	now := time.Now()
-	for _, t := range Tables {
-		if m := s.tables[t]; !m.onDisk {
+	for t, m := range s.tables {
+		if !m.onDisk {
 			entries, err := s.query(ctx, t, "", now)
 			if err != nil {
 				return err
@@ -204,8 +204,8 @@ func (st statements) write(ctx context.Context, r row) error {
 	return err
 }
 
-// sweep removes some rows that have expired and reports whether there may be more.
-func (s *SQLite) sweep(now time.Time) (more bool, err error) {
+// sweep removes some rows that have expired, and reports whether there may be more.
+func (s *SQLite) sweep(now time.Time) (removed int, more bool, err error) {
 	const most = 1000
 	for _, query := range []string{
 		"DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE expires <= ? LIMIT ?)",
@@ -213,13 +213,13 @@ func (s *SQLite) sweep(now time.Time) (more bool, err error) {
 	} {
 		r, err := s.db.Writer.ExecContext(context.Background(), query, now.UnixMilli(), most)
 		if err != nil {
-			return false, err
+			return removed, false, err
 		}
 		n, err := r.RowsAffected()
 		if err != nil {
-			return false, err
+			return removed, false, err
 		}
-		more = more || n == most
+		removed, more = removed+int(n), more || n == most
 	}
-	return more, nil
+	return removed, more, nil
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (s *SQLite) flush() {
 		s.expire(now)
 		if err == nil && now.Sub(swept) >= sweepEvery {
 			var more bool
-			if more, err = s.sweep(now); !more {
+			if _, more, err = s.sweep(now); !more {
 				swept = now
 			}
 		}
@@ -59,20 +60,34 @@ func (s *SQLite) flush() {
 func (s *SQLite) flushGroup() {
 	s.mu.Lock()
 	g := s.group
-	s.group = nil
-	var rows []row
-	if g != nil {
-		rows = s.collect(g.rows)
-	}
 	s.mu.Unlock()
 	if g != nil {
-		g.err = s.commit(rows)
-		close(g.done)
+		_ = s.flushRows(nil) // those who wait have it
 	}
 }
 
-// flushDirty commits all that was pending when it began, in chunks, and lets
-// sync Puts in between.
+// flushRows commits the sync Puts that wait, together with ids. All of a group
+// is in the same commit: what Apply was given is never torn.
+func (s *SQLite) flushRows(ids []rowID) error {
+	s.mu.Lock()
+	g := s.group
+	s.group = nil
+	var rows []row
+	if g != nil {
+		rows = s.collect(nil, g.rows)
+	}
+	rows = s.collect(rows, ids)
+	s.mu.Unlock()
+	err := s.commit(rows)
+	if g != nil {
+		g.err = err
+		close(g.done)
+	}
+	return err
+}
+
+// flushDirty commits all that was pending when it began, in chunks, and sync
+// Puts with them.
 func (s *SQLite) flushDirty() error {
 	s.mu.Lock()
 	ids := make([]rowID, 0, len(s.dirty))
@@ -82,22 +97,18 @@ func (s *SQLite) flushDirty() error {
 	s.mu.Unlock()
 	for len(ids) > 0 {
 		n := min(chunk, len(ids))
-		s.mu.Lock()
-		rows := s.collect(ids[:n])
-		s.mu.Unlock()
-		ids = ids[n:]
-		if err := s.commit(rows); err != nil {
+		if err := s.flushRows(ids[:n]); err != nil {
 			return err
 		}
-		s.flushGroup()
+		ids = ids[n:]
 	}
 	return nil
 }
 
-// collect moves ids from dirty to in flight and returns what memory has of
+// collect moves ids from dirty to in flight and appends what memory has of
 // them. It needs s.mu. One that is no longer dirty has been written since.
-func (s *SQLite) collect(ids []rowID) []row {
-	rows := make([]row, 0, len(ids))
+func (s *SQLite) collect(rows []row, ids []rowID) []row {
+	rows = slices.Grow(rows, len(ids))
 	for _, id := range ids {
 		if _, ok := s.dirty[id]; !ok {
 			continue

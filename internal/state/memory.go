@@ -26,11 +26,13 @@ var bounds = map[Table]bound{
 	Reputation: {100_000, 40 << 20, false},
 	TLSPolicy:  {20_000, 32 << 20, false},
 	Sieve:      {200_000, 64 << 20, false},
+	Outbox:     {200_000, 64 << 20, false},
 }
 
+// counterBound is that of the counters, each of which has at most maxBuckets.
+var counterBound = bound{entries: 100_000, bytes: 64 << 20}
+
 const (
-	// maxCounters bounds the counters, each of which has at most maxBuckets.
-	maxCounters = 100_000
 	// overhead is roughly what an entry takes in memory beside key and value.
 	overhead = 270
 	// overflow is how many times its cap a table on disk may take in memory

@@ -19,6 +19,7 @@ var migrations embed.FS
 
 // SQLite is a Store in memory, in front of one SQLite file.
 type SQLite struct {
+	path       string
 	db         *sqlite.DB
 	statements statements
 	log        *slog.Logger
@@ -31,11 +32,16 @@ type SQLite struct {
 	group    *group             // the sync Puts that wait for the next commit
 	closed   bool
 	failing  bool // the last commit failed
+	// checked is when the whole file was read, damage what was found.
+	checked time.Time
+	damage  error
 
 	wake chan struct{} // has room for one
 	stop chan struct{}
 	done chan struct{} // closed when the flusher has ended
 	last error         // of the final flush; set before done is closed
+
+	others sync.WaitGroup // goroutines beside the flusher
 }
 
 var _ Store = (*SQLite)(nil)
@@ -60,18 +66,25 @@ type group struct {
 // OpenSQLite opens or makes the file at path and reads it into memory. A
 // damaged one is set aside, with an error in the log.
 func OpenSQLite(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
+	damaged, err := wasDamaged(path)
+	if damaged {
+		err = setAside(ctx, path, fmt.Errorf("%w: found while it ran", sqlite.ErrCorrupt), log)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
 	s, err := open(ctx, path, log)
 	if err != nil && sqlite.IsCorrupt(err) {
-		aside, moveErr := sqlite.SetAside(path, time.Now())
-		if moveErr != nil {
-			return nil, errors.Join(err, moveErr)
+		if err := setAside(ctx, path, err, log); err != nil {
+			return nil, err
 		}
-		log.LogAttrs(ctx, slog.LevelError, "state was damaged, begins anew without bans and delivery verdicts",
-			slog.String("path", path), slog.String("kept_as", aside), slog.Any("err", err))
 		s, err = open(ctx, path, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
+	}
+	if err := s.checkLater(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("state: %w", err), s.db.Close())
 	}
 	go s.flush()
 	return s, nil
@@ -82,22 +95,22 @@ func open(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Log: log})
+	db, err := sqlite.Open(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 3, Shrink: true, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	s := &SQLite{
-		db: db, log: log,
+		path: path, db: db, log: log,
 		tables:   make(map[Table]*memory, len(Tables)),
-		counters: newMemory(bound{entries: maxCounters, bytes: 64 << 20}),
+		counters: newMemory(counterBound),
 		dirty:    map[rowID]struct{}{},
 		inFlight: map[rowID]struct{}{},
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
 	}
-	for _, t := range Tables {
-		s.tables[t] = newMemory(bounds[t])
+	for t, b := range bounds {
+		s.tables[t] = newMemory(b)
 	}
 	err = s.load(ctx)
 	if err == nil {
@@ -120,6 +133,7 @@ func (s *SQLite) Close() error {
 	s.mu.Unlock()
 	close(s.stop)
 	<-s.done
+	s.others.Wait()
 	return errors.Join(s.last, s.db.Close())
 }
 
@@ -135,7 +149,7 @@ func (s *SQLite) enter(ctx context.Context, t Table, key string) (*memory, error
 	if m == nil {
 		return nil, fmt.Errorf("%w: table %q", ErrInvalid, t)
 	}
-	if len(key) > MaxKeyBytes {
+	if longest := maxKeyBytes(t); len(key) > longest {
 		return nil, fmt.Errorf("%w: a key of %d bytes", ErrInvalid, len(key))
 	}
 	s.mu.Lock()
@@ -153,15 +167,16 @@ func (s *SQLite) Get(ctx context.Context, t Table, key string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	n, onDisk := m.rows[key], m.onDisk && !s.pending(rowID{t, key})
+	it, known := m.get(key, now), m.rows[key] != nil
+	onDisk := !known && m.onDisk && !s.pending(rowID{t, key})
 	s.mu.Unlock()
-	if n == nil && onDisk {
+	if onDisk {
 		return s.readEntry(ctx, t, key, now)
 	}
-	if n == nil || !n.ends.After(now) {
+	if it == nil {
 		return Entry{}, ErrNotFound
 	}
-	return n.item.(*Entry).copy(), nil
+	return it.(*Entry).copy(), nil
 }
 
 // copy gives the caller a value of its own. Entries in memory never change.
@@ -176,10 +191,18 @@ func (s *SQLite) pending(id rowID) bool {
 	return dirty || flying
 }
 
-// Put implements Store.
-func (s *SQLite) Put(ctx context.Context, t Table, e Entry, sync bool) error {
+// maxKeyBytes bounds a key of a table: those of the Outbox hold another key.
+func maxKeyBytes(t Table) int {
+	if t == Outbox {
+		return MaxKeyBytes + 64
+	}
+	return MaxKeyBytes
+}
+
+// own checks e and returns a copy that the caller can not change.
+func (e *Entry) own() (*Entry, error) {
 	if e.Key == "" || len(e.Value) > MaxValueBytes || e.Expires.IsZero() {
-		return fmt.Errorf("%w: entry with a key of %d bytes, a value of %d, expires %v",
+		return nil, fmt.Errorf("%w: entry with a key of %d bytes, a value of %d, expires %v",
 			ErrInvalid, len(e.Key), len(e.Value), e.Expires)
 	}
 	kept := e.copy()
@@ -187,28 +210,51 @@ func (s *SQLite) Put(ctx context.Context, t Table, e Entry, sync bool) error {
 	if kept.Value == nil {
 		kept.Value = []byte{}
 	}
+	return &kept, nil
+}
+
+// Put implements Store.
+func (s *SQLite) Put(ctx context.Context, t Table, e Entry, sync bool) error {
+	kept, err := e.own()
+	if err != nil {
+		return err
+	}
 	m, err := s.enter(ctx, t, e.Key)
 	if err != nil {
 		return err
 	}
-	if m.onDisk && m.overflows() {
-		s.mu.Unlock()
-		return fmt.Errorf("put %s: the disk can not be written, and memory is full", t)
-	}
 	id := rowID{t, e.Key}
-	m.put(&kept)
-	s.dirty[id] = struct{}{}
-	s.evict(ctx, t, m)
-	if !sync {
+	if err := s.put(ctx, m, id, kept); err != nil || !sync {
 		s.mu.Unlock()
-		return nil
+		return err
 	}
+	g := s.join(id)
+	s.mu.Unlock()
+	return s.wait(ctx, g)
+}
+
+// put puts an entry of its own into a table. It needs s.mu.
+func (s *SQLite) put(ctx context.Context, m *memory, id rowID, e *Entry) error {
+	if m.onDisk && m.overflows() {
+		return fmt.Errorf("put %s: the disk can not be written, and memory is full", id.t)
+	}
+	m.put(e)
+	s.dirty[id] = struct{}{}
+	s.evict(ctx, id.t, m)
+	return nil
+}
+
+// join has a row written with the next commit. It needs s.mu.
+func (s *SQLite) join(id rowID) *group {
 	if s.group == nil {
 		s.group = &group{done: make(chan struct{})}
 	}
-	g := s.group
-	g.rows = append(g.rows, id)
-	s.mu.Unlock()
+	s.group.rows = append(s.group.rows, id)
+	return s.group
+}
+
+// wait waits for the commit of g.
+func (s *SQLite) wait(ctx context.Context, g *group) error {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it is awake already
@@ -251,10 +297,15 @@ func (s *SQLite) Delete(ctx context.Context, t Table, key string) error {
 		return err
 	}
 	defer s.mu.Unlock()
-	if m.remove(key) || m.onDisk {
-		s.dirty[rowID{t, key}] = struct{}{}
-	}
+	s.remove(m, rowID{t, key})
 	return nil
+}
+
+// remove removes an entry or a counter. It needs s.mu.
+func (s *SQLite) remove(m *memory, id rowID) {
+	if m.remove(id.key) || m.onDisk {
+		s.dirty[id] = struct{}{}
+	}
 }
 
 // List implements Store.

@@ -38,6 +38,10 @@ const (
 // Tables lists all tables.
 var Tables = []Table{Delivery, Ban, Login, Limit, Seen, Sent, Author, Reputation, TLSPolicy, Sieve}
 
+// Outbox has what internal/state/shared has yet to bring to other hosts. It is a
+// table of SQLite alone, and no other store has to know it.
+const Outbox Table = "outbox"
+
 // Bounds of one entry or counter. A Put or Take beyond them is ErrInvalid.
 const (
 	MaxKeyBytes   = 1024
@@ -51,6 +55,10 @@ var (
 	ErrNotFound = errors.New("no such entry")
 	// ErrInvalid means that the arguments break a bound: a fault of the caller.
 	ErrInvalid = errors.New("not valid")
+	// ErrAway means that the hosts' common store does not answer for now, and
+	// that this host alone does not know. It was told to the log when it began:
+	// who gets it need not.
+	ErrAway = errors.New("the shared state is away")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )

@@ -266,3 +266,29 @@ func restartCounter(t *testing.T, s state.Store, again func() state.Store) {
 		t.Errorf("Counters() after a restart = %+v, %v, want %+v", after, err, before)
 	}
 }
+
+// largestCounts fills a counter with as many and as large grants as may be.
+func largestCounts(t *testing.T, s state.Store, _ func() state.Store) {
+	const each = state.MaxCount / 200
+	for i := range int64(200) {
+		u, err := s.Take(t.Context(), "k", each, state.MaxCount, state.MaxWindow)
+		if err != nil || !u.OK || u.Used != each*(i+1) {
+			t.Fatalf("Take() %d = %+v, %v, want %d used", i, u, err, each*(i+1))
+		}
+	}
+	rest := state.MaxCount - 200*int64(each)
+	if u, err := s.Take(t.Context(), "k", rest+1, state.MaxCount, state.MaxWindow); err != nil || u.OK {
+		t.Errorf("Take(%d) with room for %d = %+v, %v", rest+1, rest, u, err)
+	}
+	if u, err := s.Take(t.Context(), "k", rest, state.MaxCount, state.MaxWindow); err != nil || !u.OK || u.Used != state.MaxCount {
+		t.Errorf("Take(%d) with just that room = %+v, %v", rest, u, err)
+	}
+	claims := make([]state.Claim, 20)
+	for i := range claims {
+		claims[i] = state.Claim{Key: strings.Repeat(string(rune('a'+i)), state.MaxKeyBytes), N: state.MaxCount, Max: state.MaxCount, Window: state.MaxWindow}
+	}
+	all, err := s.TakeAll(t.Context(), claims, false)
+	if err != nil || len(all) != len(claims) || !all[19].OK {
+		t.Errorf("TakeAll() = %+v, %v", all, err)
+	}
+}

@@ -1,4 +1,3 @@
-// Package statetest has the tests that every state.Store must pass.
 package statetest
 
 import (
@@ -14,59 +13,6 @@ import (
 
 	"github.com/gatepost/gatepost/internal/state"
 )
-
-// Run runs the contract on stores that open makes. open with the same name
-// gives another store on the same data, after what was there has been written:
-// a restart, or for a shared store a second host. Each case uses its own name.
-// The tests run on the real clock, for a store may have its own; they wait for
-// nothing longer than tens of milliseconds. No case may be left out.
-func Run(t *testing.T, open func(t *testing.T, name string) state.Store) {
-	for _, tc := range []struct {
-		name string
-		test func(t *testing.T, s state.Store, again func() state.Store)
-	}{
-		{"put and get", putGet},
-		{"tables are apart", tables},
-		{"caller owns its bytes", ownBytes},
-		{"expiry", expiry},
-		{"delete", remove},
-		{"list", list},
-		{"what can not be kept", invalid},
-		{"largest values", largest},
-		{"cancelled context", cancelled},
-		{"sync row is there after a restart", restart},
-		{"many sync writers", syncWriters},
-		{"take", take},
-		{"take more than max", takeTooMuch},
-		{"take nothing", takeNothing},
-		{"take with another max", takeOtherMax},
-		{"counters", counters},
-		{"reset", reset},
-		{"take concurrently", takeConcurrently},
-		{"take all", takeAll},
-		{"take all concurrently", takeAllConcurrently},
-		{"give back", give},
-		{"counter is there after a restart", restartCounter},
-		{"closed", closed},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			name := strings.ReplaceAll(tc.name, " ", "-")
-			var s state.Store
-			again := func() state.Store {
-				if err := s.Close(); err != nil {
-					t.Fatalf("Close() = %v", err)
-				}
-				s = open(t, name)
-				return s
-			}
-			s = open(t, name)
-			tc.test(t, s, again)
-			if err := s.Close(); err != nil {
-				t.Errorf("Close() = %v", err)
-			}
-		})
-	}
-}
 
 // later is an expiry that no test reaches, as a store may round it.
 func later() time.Time { return time.UnixMilli(time.Now().Add(time.Hour).UnixMilli()) }
@@ -289,6 +235,40 @@ func largest(t *testing.T, s state.Store, again func() state.Store) {
 	u, err = s.Take(t.Context(), key, 1, state.MaxCount, state.MaxWindow)
 	if err != nil || u.OK || u.Used != state.MaxCount {
 		t.Errorf("Take() after a restart = %+v, %v", u, err)
+	}
+}
+
+// anyBytes has keys of bytes that mean something to a store.
+func anyBytes(t *testing.T, s state.Store, _ func() state.Store) {
+	var every []byte
+	for b := range 256 {
+		every = append(every, byte(b))
+	}
+	keys := []string{string(every), "{", "}", "{}", "{a}", "{l}c:", "a{b}c", "*", "a*", "[a]", "a?", "\\", "\x00", "a\x00b", ":", "rate/", "/", "//", "\r\n"}
+	for _, table := range state.Tables {
+		for _, k := range keys {
+			put(t, s, table, k, k)
+		}
+		for _, k := range keys {
+			if got := get(t, s, table, k); got != k {
+				t.Errorf("Get(%s, %q) = %q", table, k, got)
+			}
+			all, err := s.List(t.Context(), table, k)
+			want := 0
+			for _, other := range keys {
+				if strings.HasPrefix(other, k) {
+					want++
+				}
+			}
+			if err != nil || len(all) != want || all[0].Key != k {
+				t.Errorf("List(%s, %q) has %d entries, %v, want %d", table, k, len(all), err, want)
+			}
+		}
+	}
+	for _, k := range keys {
+		if u, err := s.Take(t.Context(), k, 1, 1, time.Hour); err != nil || !u.OK || used(t, s, k) != 1 {
+			t.Errorf("Take(%q) = %+v, %v", k, u, err)
+		}
 	}
 }
 

@@ -1,0 +1,3 @@
+#!lua
+-- A script that may write: the server refuses to begin it when it could not.
+return 1
