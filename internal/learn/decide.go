@@ -88,6 +88,9 @@ type Vote struct {
 	Outvoted bool
 	// Waiting says that an administrator has not approved it yet.
 	Waiting bool
+	// Later says that another host heard it after the wish was made, which took
+	// its time to come here.
+	Later bool
 }
 
 // History is what a decision needs to know.
@@ -132,6 +135,8 @@ const (
 	Corrected What = "corrected"
 	Refused   What = "refused"
 	Waiting   What = "waiting"
+	// Queued is a wish that is durable here and waits for the stream.
+	Queued What = "queued"
 )
 
 // Decide returns what becomes of e. Equal arguments give equal decisions.
@@ -176,11 +181,14 @@ func Decide(p Policy, e Event, h History) Decision {
 	return d
 }
 
-// decideKnown answers a wish that was fulfilled or refused before.
+// decideKnown answers a wish that was fulfilled or refused before, or that its
+// mailbox has overtaken.
 func decideKnown(e Event, h History) (Decision, bool) {
 	for _, v := range h.Votes {
 		same := e.Source.byUser() && v.Spam == e.Spam && v.User == e.User
 		switch {
+		case v.Later && e.Source.byUser() && v.Source == Move && v.User == e.User:
+			return Decision{What: Already, Reason: "the mailbox has moved it since"}, true
 		case v.Refused:
 		case v.Waiting:
 			if same && e.Source == Move && !e.Approved {

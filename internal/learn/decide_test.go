@@ -85,6 +85,12 @@ func TestDecide(t *testing.T) {
 		{"moved back while it waits", Event{Source: Move, User: alice, Minute: 1}, with(many, waiting), New, 0.5, []int64{10}},
 		{"an administrator says it first", spamBy(CLI), with(many, waiting), New, 1, []int64{10}},
 
+		{"a late word, after another one of the same mailbox", Event{Source: Move, User: alice, Minute: 1},
+			with(many, Vote{ID: 18, Spam: true, Source: Move, User: alice, Share: 0.5, Later: true}), Already, 0, nil},
+		{"late weak ham", Event{Source: Weak, User: alice}, with(many, Vote{ID: 19, Spam: true, Source: Move, User: alice, Refused: true, Later: true}), Already, 0, nil},
+		{"a late word, after one of another mailbox", spamBy(Move), with(many, Vote{ID: 20, Spam: true, Source: Move, User: bob, Share: 0.5, Later: true}), New, 0.5, nil},
+		{"a late administrator", spamBy(CLI), with(many, Vote{ID: 21, Source: Move, User: alice, Share: 0.5, Later: true}), Corrected, 1, []int64{21}},
+
 		{"weak ham", Event{Source: Weak, User: alice}, many, New, 0.3, nil},
 		{"weak ham twice", Event{Source: Weak, User: alice}, with(many, aliceWeak), Already, 0, nil},
 		{"weak ham of two", Event{Source: Weak, User: alice}, with(many, bobWeak), Already, 0, nil},

@@ -33,6 +33,9 @@ type Item struct {
 	// Campaign is a number that mailings of one kind have in common: the domain
 	// of the author, and the words of the subject without digits. 0 is none.
 	Campaign int64 `json:"campaign,omitempty"`
+	// File is a number of the Maildir file that a user moved, by its base name: a
+	// move is one, whichever host saw it. 0 is none.
+	File uint64 `json:"file,omitempty"`
 }
 
 // ErrFeatures means that the features of an item are none.
@@ -88,7 +91,10 @@ func (it *Item) check() error {
 		return ErrFeatures // two spellings would be two messages
 	}
 	it.Trace.MessageID = trace.Canonical(it.Trace.MessageID)
-	it.Trace.QueueID = it.Trace.QueueID[:min(len(it.Trace.QueueID), 64)]
+	it.Trace.QueueID = it.Trace.QueueID[:min(len(it.Trace.QueueID), maxQueue)]
+	if !inTime(it.Trace.Arrived) {
+		it.Trace.Arrived = time.Time{}
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,7 @@ type Learner struct {
 	model    *classify.Model
 	kept     *kept.Store
 	db       *sqlite.DB
+	shared   *shared // nil for a host that learns alone
 	watch    atomic.Pointer[WatchStatus]
 	noted    int // maxNoted, but for tests
 
@@ -70,27 +72,54 @@ type Learner struct {
 }
 
 // tally is the strength of what each mailbox has taught and still holds. It has
-// as many entries as mailboxes ever moved a message.
+// as many entries as mailboxes have.
 type tally struct {
 	own   map[string]float64
 	total float64
 }
 
+// parts is in how many parts a share is counted. As whole parts the sums are
+// exact, and the same on all hosts in whatever order they are made.
+const parts = 1 << 20
+
 func (t *tally) add(user string, share float64) {
+	share = math.Round(share*parts) / parts
 	t.total += share
-	if user != "" {
-		t.own[user] += share
+	if user == "" {
+		return
+	}
+	if t.own[user] += share; t.own[user] == 0 {
+		delete(t.own, user)
 	}
 }
 
-// Open opens or makes the files in dir, and brings the model up to date. A may
-// be nil: then nobody is held, and every mailbox that ever taught something
-// counts as one.
+// Deps are what a Learner asks; each may be nil.
+type Deps struct {
+	// Accounts says who may teach. Without, nobody is held, and every mailbox
+	// that taught something counts as one.
+	Accounts accounts
+	// Stream is what the hosts that learn together share. Without one this host
+	// learns alone.
+	Stream Stream
+}
+
+// Open is OpenWith for a host that learns alone.
 func Open(ctx context.Context, dir string, cfg Config, a accounts, log *slog.Logger) (*Learner, error) {
-	l := &Learner{dir: dir, log: log, accounts: a, noted: maxNoted, steps: map[int64][]byte{}, stop: make(chan struct{})}
+	return OpenWith(ctx, dir, cfg, Deps{Accounts: a}, log)
+}
+
+// OpenWith opens or makes the files in dir, and brings the model up to date. On
+// a stream it goes on behind the last event that it performed; it does not wait
+// for the stream.
+func OpenWith(ctx context.Context, dir string, cfg Config, deps Deps, log *slog.Logger) (*Learner, error) {
+	l := &Learner{dir: dir, log: log, accounts: deps.Accounts, noted: maxNoted, steps: map[int64][]byte{}, stop: make(chan struct{})}
 	l.cfg.Store(&cfg)
 	l.watch.Store(&WatchStatus{})
-	if err := l.open(ctx, cfg); err != nil {
+	err := l.open(ctx, cfg)
+	if err == nil {
+		err = l.join(ctx, deps.Stream)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("learner: %w", err), l.closeFiles())
 	}
 	l.done.Go(l.keepUp)
@@ -205,6 +234,13 @@ func (l *Learner) Close() error {
 	close(l.stop)
 	l.done.Wait()
 	return errors.Join(err, l.closeFiles())
+}
+
+// ended returns why l takes nothing any more, nil if it does.
+func (l *Learner) ended() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead
 }
 
 func (l *Learner) closeFiles() error {

@@ -14,6 +14,8 @@ import (
 
 // Entry is one row of the journal for a person.
 type Entry struct {
+	// ID is that of this host's journal: on another host of the stream the same
+	// learn may have another one.
 	ID   int64     `json:"id"`
 	Time time.Time `json:"time"`
 	// State is learned, undone, refused, waiting or dropped.
@@ -114,6 +116,8 @@ type Status struct {
 	// Unsaved is how many changes the file of weights does not have yet; the
 	// journal has them.
 	Unsaved int64 `json:"unsaved"`
+	// Stream is where this host stands in the learn stream, nil without one.
+	Stream *StreamStatus `json:"stream,omitempty"`
 }
 
 // Status returns where learning stands.
@@ -123,6 +127,9 @@ func (l *Learner) Status(ctx context.Context) (s Status, err error) {
 	l.mu.Lock()
 	s.Unsaved = l.seq - l.saved
 	l.mu.Unlock()
+	if st, ok := l.StreamStatus(); ok {
+		s.Stream = &st
+	}
 	if s.Kept, err = l.kept.Stats(ctx); err != nil {
 		return s, err
 	}

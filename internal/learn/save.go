@@ -230,7 +230,7 @@ func (l *Learner) apply(c change) bool {
 // count fills the tally from the journal.
 func (l *Learner) count(ctx context.Context) (err error) {
 	l.tally = tally{own: map[string]float64{}}
-	rows, err := l.db.Reader.QueryContext(ctx, "SELECT user, sum(share) FROM learns WHERE state = ? GROUP BY user", stateLearned)
+	rows, err := l.db.Reader.QueryContext(ctx, "SELECT user, sum(round(share * ?)) / ? FROM learns WHERE state = ? GROUP BY user", parts, parts, stateLearned)
 	if err != nil {
 		return fmt.Errorf("count what was learned: %w", err)
 	}

@@ -21,7 +21,11 @@ func (l *Learner) trim(ctx context.Context, now time.Time) error {
 	l.mu.Lock()
 	saved := l.saved
 	l.mu.Unlock()
-	old := now.AddDate(0, 0, -cfg.KeepDays).UnixMilli()
+	days := cfg.KeepDays
+	if l.shared != nil {
+		days++ // other hosts may still name it, see batch.undo
+	}
+	old := now.AddDate(0, 0, -days).UnixMilli()
 	exec := func(query string, args ...any) (int64, error) {
 		res, err := l.db.Writer.ExecContext(ctx, query, args...)
 		if err != nil {
@@ -52,6 +56,9 @@ func (l *Learner) trim(ctx context.Context, now time.Time) error {
 		if n, err := exec(forget, now.UnixMilli(), saved, saved, trimRows); err != nil || n == 0 {
 			return err
 		}
+	}
+	if err := l.forgetRuns(ctx, now); err != nil {
+		return err
 	}
 	if _, err := exec(`DELETE FROM learns WHERE id <= (SELECT id FROM learns ORDER BY id DESC LIMIT 1 OFFSET ?)
 		AND ifnull(applied, 0) <= ? AND ifnull(undone, 0) <= ?`, maxRows, saved, saved); err != nil {

@@ -7,19 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/learn/trace"
-	"github.com/gatepost/gatepost/internal/sqlite"
 )
 
 // Choice chooses learns. What is set has to hold; an empty Choice chooses none
 // to undo, and all to list.
 type Choice struct {
-	// ID is the number of a learn; Message a Message-ID, a queue id, or the key
-	// that List prints.
+	// ID is the number of a learn in this host's journal; Message a Message-ID, a
+	// queue id, or the key that List prints, which is the same on all hosts.
 	ID      int64  `json:"id,omitempty"`
 	Message string `json:"message,omitempty"`
 	User    string `json:"user,omitempty"`
@@ -34,6 +32,9 @@ var ErrChoice = errors.New("say which: an id, a message, a user or a time")
 
 // ErrNone means that nothing that is chosen holds.
 var ErrNone = errors.New("no such learn")
+
+// ErrLater means that a wish is durable, and that the learn stream is away.
+var ErrLater = errors.New("the learn stream is away; it will be done when it is back")
 
 // where returns the condition of c.
 func (c Choice) where() (string, []any) {
@@ -67,12 +68,22 @@ type Undone struct {
 	TooOld int `json:"too_old"`
 	// Dropped counts what had waited for approval.
 	Dropped int `json:"dropped"`
+	// Queued counts what is taken back as soon as the stream is there again.
+	Queued int `json:"queued,omitempty"`
+}
+
+func (u *Undone) add(v Undone) {
+	u.Undone += v.Undone
+	u.TooOld += v.TooOld
+	u.Dropped += v.Dropped
+	u.Queued += v.Queued
 }
 
 const undoStep = 200
 
-// Undo takes learns back. It works in steps, each of which is durable when it
-// is done: a second call goes on where an error ended the first.
+// Undo takes learns back, on all hosts of the stream. It works in steps, each of
+// which is durable when it is done: a second call goes on where an error ended
+// the first.
 func (l *Learner) Undo(ctx context.Context, c Choice) (u Undone, err error) {
 	if c.ID == 0 && c.Message == "" && c.User == "" && c.Since.IsZero() {
 		return u, ErrChoice
@@ -86,41 +97,66 @@ func (l *Learner) Undo(ctx context.Context, c Choice) (u Undone, err error) {
 		return u, ErrNone
 	}
 	for step := range slices.Chunk(ids, undoStep) {
-		if err := l.undoAll(ctx, step, &u); err != nil {
+		a := act{kind: kindUndo, source: CLI}
+		if err := l.about(ctx, &a); err != nil {
+			return u, err
+		}
+		rows, err := l.named(ctx, step)
+		if err != nil {
+			return u, err
+		}
+		for _, r := range rows {
+			if l.shared != nil && r.state == stateLearned && len(r.Features) == 0 {
+				u.TooOld++ // here and now, so that all hosts keep it
+				continue
+			}
+			a.items = append(a.items, actItem{Item: Item{Features: r.Features}, of: r.of})
+		}
+		if len(a.items) == 0 {
+			continue
+		}
+		d, err := l.do(ctx, a)
+		u.add(d.Undone)
+		if err != nil {
 			return u, err
 		}
 	}
 	return u, nil
 }
 
-func (l *Learner) undoAll(ctx context.Context, ids []int64, u *Undone) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dead != nil {
-		return l.dead
-	}
-	b := batch{l: l, seq: l.seq}
-	tooOld := 0
-	err := sqlite.Tx(ctx, l.db.Writer, func(tx *sql.Tx) error {
-		for _, id := range ids {
-			err := b.undo(ctx, tx, id)
-			if errors.Is(err, errTooOld) {
-				tooOld++
-				continue
-			}
-			if err != nil {
-				return err
-			}
+// namedRow is a row of the journal with its name.
+type namedRow struct {
+	actItem
+	state int
+}
+
+// named reads rows that are learned or wait, in the order of ids.
+func (l *Learner) named(ctx context.Context, ids []int64) (rows []namedRow, err error) {
+	const query = `SELECT message, message_id, queue_id, arrived, campaign, spam, features, file, user, source, time, state, run, seq, item
+		FROM learns WHERE id = ? AND state IN (0, 1)`
+	for _, id := range ids {
+		r := namedRow{actItem: actItem{of: name{id: id}}}
+		var k []byte
+		var arrived, file, at int64
+		var run, seq, item sql.NullInt64
+		err := l.db.Reader.QueryRowContext(ctx, query, id).Scan(&k, &r.Trace.MessageID, &r.Trace.QueueID, &arrived, &r.Campaign, &r.spam,
+			&r.Features, &file, &r.of.user, &r.of.source, &at, &r.state, &run, &seq, &item)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue // somebody was faster
 		}
-		return l.at("inserted")
-	})
-	if err != nil {
-		return errors.Join(fmt.Errorf("learn journal: %w", err), l.count(context.WithoutCancel(ctx)))
+		if err != nil {
+			return nil, fmt.Errorf("read learn journal: %w", err)
+		}
+		r.Trace.Arrived, r.File = time.Unix(arrived, 0), uint64(file)
+		if !inTime(r.Trace.Arrived) {
+			r.Trace.Arrived = time.Time{}
+		}
+		copy(r.of.key[:], k)
+		r.of.spam, r.of.time = r.spam, time.UnixMilli(at)
+		r.of.run, r.of.seq, r.of.item = run.Int64, uint64(seq.Int64), int(item.Int64)
+		rows = append(rows, r)
 	}
-	u.Undone += len(b.changes)
-	u.TooOld += tooOld
-	u.Dropped += len(ids) - len(b.changes) - tooOld
-	return l.follow(b.changes, b.seq)
+	return rows, nil
 }
 
 func (l *Learner) ids(ctx context.Context, query string, args ...any) (ids []int64, err error) {
@@ -143,21 +179,34 @@ func (l *Learner) ids(ctx context.Context, query string, args ...any) (ids []int
 // had moved the messages one by one; without a word on how many a day it may.
 func (l *Learner) Approve(ctx context.Context, user string) (Result, error) {
 	user = strings.ToLower(user)
-	ids, err := l.ids(ctx, "SELECT id FROM learns WHERE state = 0 AND user = ? ORDER BY id", user)
+	since := time.Time{}
+	if l.shared != nil { // what is older some hosts may have let go
+		since = time.Now().AddDate(0, 0, -l.cfg.Load().KeepDays)
+	}
+	ids, err := l.ids(ctx, "SELECT id FROM learns WHERE state = 0 AND user = ? AND time > ? ORDER BY id", user, milli(since))
 	if err != nil {
 		return Result{}, err
 	}
 	if len(ids) == 0 {
 		return Result{}, ErrNone
 	}
-	about, err := l.about(ctx, Wish{Source: Move, User: user})
-	if err != nil {
-		return Result{}, err
-	}
 	var all Result
 	for step := range slices.Chunk(ids, undoStep) {
-		r, err := l.approve(ctx, user, step, about)
-		all.Outcomes = append(all.Outcomes, r.Outcomes...)
+		a := act{kind: kindLearn, source: Move, user: user, approved: true}
+		if err := l.about(ctx, &a); err != nil {
+			return all, err
+		}
+		rows, err := l.named(ctx, step)
+		if err != nil {
+			return all, err
+		}
+		for _, r := range rows {
+			if r.state == stateWaiting {
+				a.items = append(a.items, r.actItem)
+			}
+		}
+		d, err := l.do(ctx, a)
+		all.Outcomes = append(all.Outcomes, d.Outcomes...)
 		if err != nil {
 			return all, err
 		}
@@ -165,45 +214,24 @@ func (l *Learner) Approve(ctx context.Context, user string) (Result, error) {
 	return all, nil
 }
 
-func (l *Learner) approve(ctx context.Context, user string, ids []int64, about History) (Result, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := batch{l: l, about: about, policy: policyOf(*l.cfg.Load()), who: user, now: time.Now()}
-	const query = "SELECT message_id, queue_id, arrived, campaign, spam, features FROM learns WHERE id = ? AND state = 0"
-	list := make([]string, 0, len(ids))
-	for _, id := range ids {
-		j := job{from: id, event: Event{Source: Move, User: user, Approved: true}}
-		var arrived int64
-		err := l.db.Reader.QueryRowContext(ctx, query, id).Scan(&j.item.Trace.MessageID, &j.item.Trace.QueueID, &arrived,
-			&j.item.Campaign, &j.event.Spam, &j.item.Features)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue // somebody was faster
-		}
-		if err != nil {
-			return Result{}, fmt.Errorf("read learn journal: %w", err)
-		}
-		j.item.Trace.Arrived = time.Unix(arrived, 0)
-		b.jobs = append(b.jobs, j)
-		list = append(list, strconv.FormatInt(id, 10))
-	}
-	b.done = "UPDATE learns SET state = 4, features = NULL, reason = 'approved' WHERE id IN (" + strings.Join(list, ",") + ")"
-	return b.run(ctx)
-}
-
 // Drop forgets what waits of a mailbox, and returns how many messages it was.
+// With ErrLater it is done when the stream is there again.
 func (l *Learner) Drop(ctx context.Context, user string) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dead != nil {
-		return 0, l.dead
+	a := act{kind: kindDrop, source: CLI, user: strings.ToLower(user)}
+	if a.user == "" {
+		return 0, ErrNone
 	}
-	res, err := l.db.Writer.ExecContext(ctx, "UPDATE learns SET state = 4, features = NULL WHERE state = 0 AND user = ?", strings.ToLower(user))
-	if err != nil {
-		return 0, fmt.Errorf("learn journal: %w", err)
+	if err := l.about(ctx, &a); err != nil {
+		return 0, err
 	}
-	n, err := res.RowsAffected()
-	if err == nil && n == 0 {
-		err = ErrNone
+	d, err := l.do(ctx, a)
+	switch {
+	case err != nil:
+		return 0, err
+	case d.Queued > 0:
+		return 0, ErrLater
+	case d.Dropped == 0:
+		return 0, ErrNone
 	}
-	return int(n), err
+	return d.Dropped, nil
 }

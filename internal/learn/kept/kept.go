@@ -110,7 +110,7 @@ func openFile(ctx context.Context, path string, log *slog.Logger) (*sqlite.DB, e
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, Log: log})
+	return sqlite.OpenOrRenew(ctx, sqlite.Options{Path: path, Migrations: files, Readers: 2, Relaxed: true, Shrink: true, NoCopy: true, Log: log})
 }
 
 // Reconfigure takes new bounds.

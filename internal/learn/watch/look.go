@@ -154,6 +154,7 @@ func (w *Watcher) item(f found) (learn.Item, []byte, error) {
 		return learn.Item{}, nil, err
 	}
 	it, err := learn.Extract(file, w.cfg.Trace, nil)
+	it.File = nameOf(f.base)
 	return it, file, err
 }
 
@@ -168,7 +169,8 @@ func (w *Watcher) wish(ctx context.Context, wish learn.Wish) error {
 	w.log.LogAttrs(ctx, slog.LevelInfo, "mailbox taught the filter", slog.String("user", wish.User),
 		slog.String("class", learn.Class(wish.Spam)), slog.String("source", string(wish.Source)),
 		slog.Int("learned", r.Count(learn.New)+r.Count(learn.Corrected)), slog.Int("already", r.Count(learn.Already)),
-		slog.Int("refused", r.Count(learn.Refused)), slog.Int("waiting", r.Count(learn.Waiting)))
+		slog.Int("refused", r.Count(learn.Refused)), slog.Int("waiting", r.Count(learn.Waiting)),
+		slog.Int("queued", r.Count(learn.Queued)))
 	return nil
 }
 

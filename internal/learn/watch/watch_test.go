@@ -31,6 +31,11 @@ func (f *fakeLearner) Learn(_ context.Context, w learn.Wish) (learn.Result, erro
 	if f.err != nil {
 		return learn.Result{}, f.err
 	}
+	for _, it := range w.Items {
+		if it.File == 0 { // by it two hosts know that they saw one move
+			return learn.Result{}, errors.New("a message without the number of its file")
+		}
+	}
 	f.wishes = append(f.wishes, w)
 	return learn.Result{Outcomes: make([]learn.Outcome, len(w.Items))}, nil
 }
