@@ -95,6 +95,39 @@ func BenchmarkAuthPlain(b *testing.B) {
 	bench(b, w.socket, true, 64)
 }
 
+// quietConn is a connection that takes what is written.
+type quietConn struct{ net.Conn }
+
+func (quietConn) Write(b []byte) (int, error)      { return len(b), nil }
+func (quietConn) SetWriteDeadline(time.Time) error { return nil }
+func (quietConn) Close() error                     { return nil }
+
+// BenchmarkAuthOwn is what a repeated login costs without a peer and its sockets:
+// all that is ours of BenchmarkAuthPlain.
+func BenchmarkAuthOwn(b *testing.B) {
+	w := startWhole(b, guard.Default(), nil)
+	p := w.dial(b)
+	p.send(plain("1", alice, "wonderland"))
+	p.want("OK\t1\tuser=" + alice)
+	conn := quietConn{}
+	ss := w.srv.newSession(conn, Client, &line{conn: conn, ctxDone: b.Context().Done()})
+	ss.hello, ss.pid = true, 1
+	text := []byte(plain("1", alice, "wonderland"))
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := parseClient(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := ss.handle(b.Context(), l); err != nil {
+			b.Fatal(err)
+		}
+		if err := ss.sendAll(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkAuthFirst: logins that each take one hash of the default scheme, which
 // is all that they should take: the anchor is the bare hash on every core.
 func BenchmarkAuthFirst(b *testing.B) {

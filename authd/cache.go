@@ -1,11 +1,9 @@
 package authd
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"sync"
 	"time"
 
@@ -24,7 +22,10 @@ type cacheKey [sha256.Size]byte
 // the process. The one that was verified longest ago goes first. It is safe for
 // concurrent use.
 type cache struct {
-	macs sync.Pool // of *keyer
+	// secret is before what is hashed. What comes out is shown to nobody, so it
+	// needs no HMAC.
+	secret [sha256.Size]byte
+	rooms  sync.Pool // of *[]byte, empty and overwritten between two uses
 
 	mu sync.Mutex
 	// known and order are guarded by mu. order has the keys as they were
@@ -43,26 +44,18 @@ type cached struct {
 }
 
 func newCache() *cache {
-	secretKey := make([]byte, sha256.Size)
-	_, _ = rand.Read(secretKey) // it never returns an error
-	return &cache{
-		macs:  sync.Pool{New: func() any { return &keyer{mac: hmac.New(sha256.New, secretKey)} }},
-		known: make(map[cacheKey]cached),
-	}
-}
-
-// keyer computes keys. Its buffer is empty and overwritten between two uses.
-type keyer struct {
-	mac hash.Hash
-	buf []byte
+	c := &cache{known: make(map[cacheKey]cached), rooms: sync.Pool{New: func() any { return new([]byte) }}}
+	_, _ = rand.Read(c.secret[:]) // it never returns an error
+	return c
 }
 
 // key returns the key of a login whose account is known.
 func (c *cache) key(l *login) (k cacheKey) {
-	m := c.macs.Get().(*keyer)
-	defer c.macs.Put(m)
+	room := c.rooms.Get().(*[]byte)
+	defer c.rooms.Put(room)
 	stored, network := l.user.Password.Reveal(), netaddr.Network(l.auth.addr)
-	b := binary.BigEndian.AppendUint64(m.buf[:0], uint64(len(l.shown)))
+	b := append((*room)[:0], c.secret[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(l.shown)))
 	b = binary.BigEndian.AppendUint64(b, uint64(len(stored)))
 	addr := network.Addr().As16()
 	b = append(b, addr[:]...)
@@ -70,11 +63,9 @@ func (c *cache) key(l *login) (k cacheKey) {
 	b = append(b, l.shown...)
 	b = append(b, stored...)
 	b = append(b, l.cred.password.Reveal()...)
-	m.mac.Reset()
-	_, _ = m.mac.Write(b)
+	k = sha256.Sum256(b)
 	clear(b)
-	m.buf = m.mac.Sum(b[:0])
-	copy(k[:], m.buf)
+	*room = b[:0]
 	return k
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
@@ -131,7 +132,10 @@ func (s *Server) begin(ctx context.Context, l *login, f *facts) (done bool) {
 	if l.name, l.valid = accountName(l.cred.authcid); l.valid {
 		// Whatever is no address may be a password in the wrong field: it is
 		// shown nowhere.
-		l.shown = l.name.String()
+		l.shown = l.cred.authcid
+		if !spells(l.shown, l.name) {
+			l.shown = l.name.String()
+		}
 	}
 	*f = l.newFacts()
 	if s.banned(ctx, l, f) {
@@ -152,6 +156,12 @@ func (s *Server) begin(ctx context.Context, l *login, f *facts) (done bool) {
 	l.user, l.known = user, true
 	s.apply(l, f, l.start)
 	return false
+}
+
+// spells reports whether s is what name is as text: most are typed so.
+func spells(s string, name mailaddr.Address) bool {
+	domain, ok := strings.CutPrefix(s, name.LocalPart)
+	return ok && len(domain) > 0 && domain[0] == '@' && domain[1:] == name.Domain && strings.IndexByte(s, '"') < 0
 }
 
 // apply puts the rules of l's account into f.

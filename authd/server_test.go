@@ -26,6 +26,7 @@ type whole struct {
 	store  *account.SQLite
 	state  *state.SQLite
 	guard  *guard.Guard
+	srv    *Server
 	socket string
 }
 
@@ -65,6 +66,7 @@ func startWhole(t testing.TB, guarding guard.Config, edit func(*Config)) *whole 
 	}
 	srv, err := New(cfg, Deps{Accounts: w.store, Guard: w.guard, Journal: j, Meter: metric.New("test")}, log)
 	fatal(err)
+	w.srv = srv
 	ln, err := net.Listen("unix", w.socket)
 	fatal(err)
 	var served sync.WaitGroup

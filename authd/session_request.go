@@ -1,6 +1,7 @@
 package authd
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"io"
@@ -147,7 +148,9 @@ func (ss *session) cont(ctx context.Context, l clientLine) error {
 
 // answer takes one response of the client.
 func (ss *session) answer(ctx context.Context, r *request, data secret.Value, badBase64 string) error {
-	msg, err := decodeBase64(data)
+	var room [256]byte // for most; what is made of msg is a copy
+	defer clear(room[:])
+	msg, err := decodeBase64(room[:], data)
 	if err != nil {
 		ss.take(r.id)
 		return ss.refuse(r.id, param{key: "code", value: "invalid_base64"}, param{key: "reason", value: badBase64})
@@ -156,7 +159,7 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 	switch r.step {
 	case stepFirst:
 		r.step = stepWork
-		return ss.scramFirst(ctx, r, msg)
+		return ss.scramFirst(ctx, r, bytes.Clone(msg))
 	case stepProof:
 		r.step = stepWork
 		return ss.scramProof(ctx, r, msg)
@@ -185,9 +188,9 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 	return ss.submit(ctx, l, r)
 }
 
-// newLogin returns the login of r, which begins now.
+// newLogin returns the login of r, which began when its line came.
 func (ss *session) newLogin(r *request) *login {
-	return &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: time.Now()}
+	return &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: r.since}
 }
 
 // submit answers a login: at once where that needs no hashing, else from a

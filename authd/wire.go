@@ -66,6 +66,10 @@ const (
 func (e escaping) appendField(dst []byte, s string) ([]byte, error) {
 next:
 	for i := range len(s) {
+		if s[i] > '\r' { // no escape is above it
+			dst = append(dst, s[i])
+			continue
+		}
 		for _, x := range escapes {
 			if s[i] != x.is {
 				continue
@@ -85,7 +89,7 @@ next:
 // holds.
 func trimLine(line []byte) ([]byte, error) {
 	line = bytes.TrimSuffix(line, []byte{'\r'})
-	if bytes.ContainsAny(line, "\r\n\x00") {
+	if bytes.IndexByte(line, '\r') >= 0 || bytes.IndexByte(line, '\n') >= 0 || bytes.IndexByte(line, 0) >= 0 {
 		return nil, broken("bare CR, LF or NUL in a line")
 	}
 	return line, nil
@@ -222,7 +226,7 @@ func (c *client) parse(field []byte) error {
 		if !isToken(value, maxService) {
 			return broken("service is not a word")
 		}
-		c.service = string(value)
+		c.service = serviceName(value)
 	case "rip":
 		c.addr, _ = netaddr.Parse(string(value))
 	case "real_rip":
@@ -237,6 +241,16 @@ func (c *client) parse(field []byte) error {
 		}
 	}
 	return nil
+}
+
+// serviceName is a service as a string; the usual ones take no memory.
+func serviceName(b []byte) string {
+	for _, s := range [...]string{"smtp", "imap", "submission", "pop3", "sieve", "lmtp"} {
+		if string(b) == s {
+			return s
+		}
+	}
+	return string(b)
 }
 
 // appendTo appends the parameters, each behind a TAB.

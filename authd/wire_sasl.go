@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"slices"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/secret"
@@ -30,15 +31,19 @@ var (
 	errMessage = errors.New("malformed SASL message")
 )
 
-// decodeBase64 reads padded base64. A single "=" is an empty response
-// (RFC 4954 §4).
-func decodeBase64(v secret.Value) ([]byte, error) {
+// strictBase64 refuses bits that mean nothing.
+var strictBase64 = base64.StdEncoding.Strict()
+
+// decodeBase64 reads padded base64 into room, where it fits. A single "=" is an
+// empty response (RFC 4954 §4).
+func decodeBase64(room []byte, v secret.Value) ([]byte, error) {
 	b := v.Reveal()
 	if len(b) == 1 && b[0] == '=' {
 		return nil, nil
 	}
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
-	n, err := base64.StdEncoding.Strict().Decode(out, b)
+	out := slices.Grow(room[:0], strictBase64.DecodedLen(len(b)))
+	out = out[:cap(out)]
+	n, err := strictBase64.Decode(out, b)
 	if err != nil {
 		return nil, errBase64
 	}

@@ -169,7 +169,7 @@ func TestSASL(t *testing.T) {
 		t.Errorf("a parsed line prints what was typed: %s", got)
 	}
 	for in, ok := range map[string]bool{"": true, "=": true, "YQ==": true, "YQ": false, "YQ=": false, "YR==": false, "Y Q=": false, "!!!!": false, "====": false} {
-		if _, err := decodeBase64(secret.String(in)); (err == nil) != ok {
+		if _, err := decodeBase64(nil, secret.String(in)); (err == nil) != ok {
 			t.Errorf("decodeBase64(%q) = %v, want ok = %v", in, err, ok)
 		}
 	}
@@ -259,7 +259,7 @@ func FuzzSASL(f *testing.F) {
 	f.Add([]byte("="))
 	f.Add([]byte("YQ"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		msg, err := decodeBase64(secret.New(b))
+		msg, err := decodeBase64(nil, secret.New(b))
 		if err != nil {
 			return
 		}
@@ -286,4 +286,17 @@ func dropLineEnds(r rune) rune {
 		return -1
 	}
 	return r
+}
+
+// TestSpells: what was typed stands for a name only where it is the same text.
+func TestSpells(t *testing.T) {
+	for typed, want := range map[string]bool{
+		"alice@example.org": true, "Alice@example.org": false, "alice@EXAMPLE.org": false, `"alice"@example.org`: false,
+		`"al ice"@example.org`: false, "a.l+x@example.org": true,
+	} {
+		name := mustName(typed)
+		if got := spells(typed, name); got != want || got && name.String() != typed {
+			t.Errorf("spells(%q, %v) = %v, want %v", typed, name, got, want)
+		}
+	}
 }

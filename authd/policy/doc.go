@@ -30,7 +30,9 @@
 // bans; device_id and everything else that an administrator adds to
 // auth_policy_request_attributes, nested or not, is read over. Dovecot before
 // 2.4 does not tell unknown names from wrong passwords, so that here both are
-// wrong passwords. Guesses that are under way at the same time may pass allow
-// together; the one that is right among them meets the second allow. 2.4 was
-// read, not run.
+// wrong passwords. Guesses at one account from one network that are under way at
+// the same time are bounded as any (guard.Allow), by pwhash, so an administrator
+// who takes that out of auth_policy_request_attributes takes the bound away;
+// guesses at different accounts may pass allow together, and the one that is right
+// among them meets the second allow. 2.4 was read, not run.
 package policy

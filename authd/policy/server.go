@@ -19,9 +19,9 @@ import (
 	"github.com/gatepost/gatepost/internal/listen"
 )
 
-// watch is the guard. Check asks memory only.
+// watch is the guard. Allow asks memory only.
 type watch interface {
-	Check(ctx context.Context, a guard.Attempt) guard.Decision
+	Allow(ctx context.Context, a guard.Attempt) guard.Decision
 	Report(ctx context.Context, a guard.Attempt, o guard.Outcome) guard.Decision
 }
 

@@ -35,7 +35,7 @@ type watchman struct {
 	panic    bool
 }
 
-func (g *watchman) Check(_ context.Context, a guard.Attempt) guard.Decision {
+func (g *watchman) Allow(_ context.Context, a guard.Attempt) guard.Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.panic {

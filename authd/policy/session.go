@@ -108,7 +108,7 @@ func readRequest(w http.ResponseWriter, r *http.Request) (request, int) {
 
 // allow asks the guard about a login that is to come, or was right.
 func (s *Server) allow(ctx context.Context, w http.ResponseWriter, req request, cfg *Config) string {
-	verdict, out := decideAllow(s.deps.Guard.Check(ctx, attempt(req, userName(req.login, cfg.DefaultRealm))))
+	verdict, out := decideAllow(s.deps.Guard.Allow(ctx, attempt(req, userName(req.login, cfg.DefaultRealm))))
 	body, err := out.encode()
 	if err != nil {
 		panic(err) // a number and a text of ours

@@ -35,6 +35,9 @@
 // Limits: the hour in hand and up to a minute of habit are lost by a crash; of
 // a message the first 100 recipients can be matched with notifications; more
 // than 4096 distinct recipients or 256 networks in an hour are not told apart;
-// two hosts that share a state each see their own half of an account, and the
-// habit of the last one that writes holds.
+// of several hosts that share a state each sees what an account does there alone,
+// so that over n hosts a thief may send n times as much before the first of them
+// holds the account, which then holds on all; limits (policyd) count over all
+// hosts. The habit of the host that writes last is kept: to merge them would bring
+// back the day that Forgive took out on another.
 package abuse

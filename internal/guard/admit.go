@@ -170,6 +170,11 @@ func (g *Guard) Admit(ctx context.Context, a Attempt) Decision {
 		g.mu.Lock()
 		now := g.now()
 		d := g.look(c, &v, a.User, now, &fx)
+		if !d.Refuse && c.traps[v.account] && c.Mode == unit.Enforce {
+			// Nobody has it, so there is nothing to look at, and no others are let
+			// in until it would have been found wrong.
+			d = g.failed(c, &v, &a, NoAccount, now, &fx)
+		}
 		wait, ok := g.room(c, &v, now)
 		var w *waiter
 		switch {

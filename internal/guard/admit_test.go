@@ -233,3 +233,22 @@ func TestWakeIn(t *testing.T) {
 		}
 	}
 }
+
+// TestTrapIsNotLookedAt: an attempt at a trap account closes its network before a
+// password is looked at, so that none behind it is.
+func TestTrapIsNotLookedAt(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.TrapAccounts = []string{"trap@example.org"} })
+	if d := w.Check(t.Context(), attempt("203.0.113.9", "trap@example.org", "")); d.Refuse {
+		t.Fatal("asking alone closes the network")
+	}
+	d := w.Admit(t.Context(), attempt("203.0.113.9", "trap@example.org", "x"))
+	if !d.Refuse || d.Ban.Rule != string(ruleTrap) {
+		t.Errorf("Admit(trap) = %+v", d)
+	}
+	if !w.Admit(t.Context(), attempt("203.0.113.9", "alice@example.org", "x")).Refuse {
+		t.Error("a guess after the trap is looked at")
+	}
+	if s := w.Stats(); s.Flying != 0 {
+		t.Errorf("%d attempts are under way", s.Flying)
+	}
+}

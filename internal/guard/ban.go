@@ -2,6 +2,7 @@ package guard
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -40,16 +41,21 @@ type Ban struct {
 	Shared bool `json:"shared,omitempty"`
 	// Observe says that the rule only watches.
 	Observe bool `json:"observe,omitempty"`
+	// Host is the host that made it, where hosts have names. Trial says that the
+	// guard there only observed, so that others do no more.
+	Host  string `json:"host,omitempty"`
+	Trial bool   `json:"trial,omitempty"`
 }
 
 // loginServices are closed by failed logins.
 func loginServices() []string { return []string{"imap", "pop3", "sieve", "submission", "web"} }
 
 // maxReasonBytes bounds the reason that a person gives, maxIDBytes the name of
-// a ban.
+// a ban, maxHostBytes that of a host.
 const (
 	maxReasonBytes = 500
 	maxIDBytes     = 32
+	maxHostBytes   = 255
 )
 
 // mx says that b closes port 25.
@@ -63,31 +69,46 @@ func (b *Ban) key() string {
 	return b.Network.String()
 }
 
+// row is a row of the table state.Ban. Where hosts share it a ban that was lifted
+// stays there until it would have ended: a row that is not there may be lost.
+type row struct {
+	Ban
+	Lifted time.Time `json:"lifted,omitzero"`
+}
+
 // entry returns b as a row of the table state.Ban, which is kept as long as b
-// makes the next ban longer.
-func (b Ban) entry(gone time.Time) (state.Entry, error) {
-	v, err := json.Marshal(b)
+// makes the next ban longer. lifted is zero for one that holds.
+func (b Ban) entry(gone, lifted time.Time) (state.Entry, error) {
+	v, err := json.Marshal(row{b, lifted})
 	if err != nil {
 		return state.Entry{}, fmt.Errorf("encode ban of %s: %w", netaddr.String(b.Network), err)
 	}
 	return state.Entry{Key: b.key(), Value: v, Expires: gone}, nil
 }
 
-// banOf reads a row of the table state.Ban.
-func banOf(e state.Entry) (Ban, error) {
-	var b Ban
-	if err := json.Unmarshal(e.Value, &b); err != nil {
-		return Ban{}, fmt.Errorf("decode ban %q: %w", e.Key, err)
+// banOf reads a row of the table state.Ban. lifted is zero for a ban that holds.
+func banOf(e state.Entry) (b Ban, lifted time.Time, err error) {
+	var r row
+	if err := json.Unmarshal(e.Value, &r); err != nil {
+		return Ban{}, lifted, fmt.Errorf("decode ban %q: %w", e.Key, err)
 	}
+	if b, err = r.valid(e.Key); err != nil {
+		return Ban{}, lifted, fmt.Errorf("decode ban %q: %w", e.Key, err)
+	}
+	return b, r.Lifted, nil
+}
+
+// valid returns b if it can be the row of that key.
+func (b Ban) valid(key string) (Ban, error) {
 	switch {
-	case !b.Network.IsValid() || b.Network != b.Network.Masked() || b.Network.Addr().Is4In6() || b.key() != e.Key:
-		return Ban{}, fmt.Errorf("decode ban %q: the row names another network", e.Key)
-	case b.ID == "" || len(b.ID) > maxIDBytes || len(b.Reason) > maxReasonBytes || !printable(b.ID+b.Reason+b.Rule+b.User):
-		return Ban{}, fmt.Errorf("decode ban %q: its texts are not of a ban", e.Key)
+	case !b.Network.IsValid() || b.Network != b.Network.Masked() || b.Network.Addr().Is4In6() || b.key() != key:
+		return Ban{}, errors.New("the row names another network")
+	case b.ID == "" || len(b.ID) > maxIDBytes || len(b.Reason) > maxReasonBytes || len(b.Host) > maxHostBytes || !printable(b.ID+b.Reason+b.Rule+b.User+b.Host):
+		return Ban{}, errors.New("its texts are not of a ban")
 	case b.Times < 0 || b.Times > maxTimes:
-		return Ban{}, fmt.Errorf("decode ban %q: it is number %d", e.Key, b.Times)
+		return Ban{}, fmt.Errorf("it is number %d", b.Times)
 	case b.Until.Sub(b.Since) > 2*maxSpan: // with jitter
-		return Ban{}, fmt.Errorf("decode ban %q: it is longer than one can be", e.Key)
+		return Ban{}, errors.New("it is longer than one can be")
 	}
 	if b.mx() {
 		b.Services = []string{MX}

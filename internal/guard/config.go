@@ -166,16 +166,18 @@ func (c Config) Validate() error {
 
 // validLists returns the faults of the members of lists.
 func (c Config) validLists() (errs []error) {
-	for i, n := range c.IgnoreNetworks {
-		if !n.IsValid() {
-			errs = append(errs, config.Invalid(fmt.Sprintf("ignore_networks[%d]", i), "a network is missing"))
+	networks := func(key string, list []netaddr.Prefix, all string) {
+		for i, n := range list {
+			switch name := fmt.Sprintf("%s[%d]", key, i); {
+			case !n.IsValid():
+				errs = append(errs, config.Invalid(name, "a network is missing"))
+			case n.Bits() == 0:
+				errs = append(errs, config.Invalid(name, "%v is everybody: %s", n, all))
+			}
 		}
 	}
-	for i, n := range c.TrustedProxies {
-		if !n.IsValid() {
-			errs = append(errs, config.Invalid(fmt.Sprintf("trusted_proxies[%d]", i), "a network is missing"))
-		}
-	}
+	networks("ignore_networks", c.IgnoreNetworks, "use mode: off or observe to ban nobody")
+	networks("trusted_proxies", c.TrustedProxies, "anybody could tell any address")
 	for i, s := range c.TrapAccounts {
 		if _, err := mailaddr.Parse(s); err != nil {
 			errs = append(errs, config.Invalid(fmt.Sprintf("trap_accounts[%d]", i), "%v", err))

@@ -3,6 +3,7 @@ package guard
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 )
 
@@ -110,15 +111,16 @@ type ring struct {
 	seen [6]uint32
 }
 
+// has reports whether h is remembered.
+func (r *ring) has(h uint32) bool {
+	return slices.Contains(r.seen[:], max(h, 1))
+}
+
 // add reports whether h is new, and remembers it.
 func (r *ring) add(h uint32) bool {
-	if h == 0 {
-		h = 1
-	}
-	for _, s := range r.seen {
-		if s == h {
-			return false
-		}
+	h = max(h, 1)
+	if r.has(h) {
+		return false
 	}
 	r.seen[r.n%uint8(len(r.seen))] = h
 	r.n = (r.n + 1) % uint8(len(r.seen))

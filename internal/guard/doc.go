@@ -48,6 +48,12 @@
 // answered late and otherwise only told of. Attempts under way are bounded for
 // each network, not for an account over all of them. Where a translator in front
 // of this host gives IPv4 clients addresses of one IPv6 /64 (64:ff9b::/96), they
-// are one network: list it in ignore_networks. Only this process counts; another
-// learns of a ban when it starts.
+// are one network: list it in ignore_networks.
+//
+// Where Deps.State is one that other hosts write to as well, Run follows them:
+// bans, what lifted them, proven accounts and senders are those of all hosts. The
+// store's order decides; a row that is being written here is looked at again
+// afterwards (follow.go, learn.go). A lifted ban stays as a row until it would
+// have ended, so that a row which is missing was lost, and is written again. What
+// is counted is of this process alone: docs/guard.md says what that means.
 package guard

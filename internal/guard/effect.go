@@ -107,7 +107,9 @@ func (g *Guard) keep(ctx context.Context, b Ban, over []Ban) error {
 	defer cancel()
 	err := g.row(ctx, b.Network, b.mx())
 	for _, o := range over {
-		err = errors.Join(err, g.row(ctx, o.Network, o.mx()))
+		if g.others == nil { // else it may hold on other hosts
+			err = errors.Join(err, g.row(ctx, o.Network, o.mx()))
+		}
 		g.retract(o)
 	}
 	if err != nil {
@@ -118,20 +120,24 @@ func (g *Guard) keep(ctx context.Context, b Ban, over []Ban) error {
 
 // row makes the row of a network what memory has of it. A ban may be lifted or
 // replaced while its row is written, so it looks again until they agree: else a
-// restart would bring back what a person lifted.
-func (g *Guard) row(ctx context.Context, p netip.Prefix, mx bool) error {
+// restart would bring back what a person lifted. It ends what ahead began.
+func (g *Guard) row(ctx context.Context, p netip.Prefix, mx bool) (err error) {
+	key := Ban{Network: p}
+	if mx {
+		key.Services = []string{MX}
+	}
+	if g.others != nil {
+		defer func() { g.written(key.key(), err) }()
+	}
 	for {
 		g.mu.Lock()
-		b, gone := Ban{Network: p}, time.Time{}
-		if mx {
-			b.Services = []string{MX}
-		}
+		b, gone := key, time.Time{}
 		if k := g.bans.at(p, mx); k != nil {
 			b, gone = k.Ban, k.gone
 		}
+		l := g.follow.lifted[key.key()]
 		g.mu.Unlock()
-		err := g.writeRow(ctx, b, gone)
-		if err != nil {
+		if err := g.writeRow(ctx, b, gone, l); err != nil {
 			message := "ban holds in memory only"
 			if b.ID == "" {
 				message = "lifted ban is not forgotten, a restart brings it back"
@@ -145,12 +151,20 @@ func (g *Guard) row(ctx context.Context, p netip.Prefix, mx bool) error {
 	}
 }
 
-// writeRow writes the row of b, or removes it where there is no ban.
-func (g *Guard) writeRow(ctx context.Context, b Ban, gone time.Time) error {
-	if b.ID == "" {
+// writeRow writes the row of b. Where there is no ban it removes the row, or
+// writes that it was lifted for others to hear.
+func (g *Guard) writeRow(ctx context.Context, b Ban, gone time.Time, l lifted) error {
+	var at time.Time
+	switch {
+	case b.ID != "":
+	case g.others == nil:
 		return g.deps.State.Delete(ctx, state.Ban, b.key())
+	case l.ID == "":
+		return nil // others may have it
+	default:
+		b, gone, at = l.Ban, l.Until, l.at
 	}
-	e, err := b.entry(gone)
+	e, err := b.entry(gone, at)
 	if err != nil {
 		return err
 	}
@@ -162,7 +176,7 @@ func (g *Guard) record(b Ban, verdict string, mode unit.Mode, a *Attempt) {
 	r := journal.Record{
 		Time: g.now(), Daemon: "guard", Event: "ban", Service: a.Service, User: a.User, Mech: a.Mech,
 		ClientAddr: a.Addr.Unmap().WithZone(""), Verdict: verdict, Rule: b.ID,
-		Facts: make([]journal.Fact, 0, 7),
+		Facts: make([]journal.Fact, 0, 8),
 	}
 	fact := func(key, value string) {
 		if value != "" {
@@ -183,6 +197,9 @@ func (g *Guard) record(b Ban, verdict string, mode unit.Mode, a *Attempt) {
 	}
 	if b.Shared {
 		fact("shared", "yes")
+	}
+	if b.Host != g.deps.Host {
+		fact("host", b.Host)
 	}
 	fact("mode", string(mode))
 	g.deps.Journal.Record(r)

@@ -148,6 +148,7 @@ func (g *Guard) offend(c *settings, v *view, e Event, n int, now time.Time, fx *
 	h.mx = window{}
 	b := g.newBan(c, network, []string{MX}, st, now)
 	fx.over = g.bans.put(b, forgotten(c, b), min(c.MaxNetworks, maxBans))
+	g.ahead(b, false)
 	fx.kept = true
 	fx.begin(b, "ban")
 	return decision(c.Mode, b)

@@ -45,8 +45,12 @@ type Change struct {
 
 // Deps are the parts that a Guard uses. State and Journal are needed.
 type Deps struct {
+	// State may be a state.Watcher too, with a Get: then Run follows what other
+	// hosts write.
 	State   store
 	Journal recorder
+	// Host is the name of this host, for bans that others hear of.
+	Host string
 	// Changed is told of every Change of a ban that closes a network as a whole.
 	// A ban that is Shared is not: who is let in all the same, only the guard can
 	// tell. It must not block, nor call the guard.
@@ -78,6 +82,10 @@ type Guard struct {
 	keys    keys
 	now     func() time.Time
 	dropped atomic.Uint64
+	// others is Deps.State where others write to it, too, else nil; heard is what
+	// Run has to look at.
+	others others
+	heard  *heard
 
 	// order is held while a ban is lifted and told of, or told of alone, so that
 	// nobody hears last of what was first. It is taken before mu.
@@ -91,9 +99,11 @@ type Guard struct {
 	senders *table[sender]
 	lands   *table[land]
 	lanes   lanes
+	askers  *table[asked]
 	own     ownAddresses
 	hits    map[ruleName]uint64
 	warned  time.Time
+	follow  following
 }
 
 const (
@@ -116,9 +126,13 @@ func New(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (*Guard, 
 	g := &Guard{deps: deps, log: log, keys: newKeys(), now: deps.Now,
 		counts: newCounts(cfg.MaxNetworks), bans: newBans(), proofs: newProofs(maxProofs),
 		senders: newTable[sender](maxSenders), lands: newTable[land](maxLands),
-		lanes: newLanes(), hits: map[ruleName]uint64{}}
+		lanes: newLanes(), askers: newTable[asked](maxAskers), hits: map[ruleName]uint64{}}
 	if g.now == nil {
 		g.now = time.Now
+	}
+	if o, ok := deps.State.(others); ok {
+		g.others, g.heard = o, newHeard()
+		g.follow = following{pending: map[string]int{}, lifted: map[string]lifted{}}
 	}
 	g.cfg.Store(g.ready(cfg))
 	if err := g.load(ctx); err != nil {
@@ -186,6 +200,7 @@ func (g *Guard) spare(c *settings, now time.Time) (lifted, narrowed []Ban) {
 		switch {
 		case g.never(c, b.Network, now) != "":
 			g.bans.remove(b)
+			g.ahead(b, true)
 			lifted = append(lifted, b)
 		case !b.mx() && !b.Shared && g.apart(c, b.Network, now):
 			narrowed = append(narrowed, b)
@@ -333,37 +348,6 @@ func (g *Guard) CheckClient(_ context.Context, addr netip.Addr, service string) 
 		return Decision{}
 	}
 	return decision(c.Mode, b)
-}
-
-// ownAddresses are those of this host, for a minute.
-type ownAddresses struct {
-	list []netip.Addr
-	at   time.Time
-}
-
-// isOwn needs mu.
-func (g *Guard) isOwn(p netip.Prefix, now time.Time) bool {
-	if g.deps.Own == nil {
-		return false
-	}
-	if g.own.at.IsZero() || now.Sub(g.own.at) >= time.Minute {
-		g.own = ownAddresses{g.deps.Own(), now}
-	}
-	for _, a := range g.own.list {
-		if p.Contains(a.Unmap().WithZone("")) {
-			return true
-		}
-	}
-	return false
-}
-
-// single is a as a network.
-func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
-
-// apart reports whether a ban of p can be obeyed by the guard alone: some address
-// in it is never banned. It needs mu.
-func (g *Guard) apart(c *settings, p netip.Prefix, now time.Time) bool {
-	return c.touches(p) || g.isOwn(p, now)
 }
 
 // number says how many.

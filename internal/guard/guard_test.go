@@ -459,8 +459,10 @@ func TestValidate(t *testing.T) {
 	if err := Default().Validate(); err != nil {
 		t.Errorf("Validate(Default()) = %v", err)
 	}
-	err := Config{Mode: "on", IgnoreNetworks: []netaddr.Prefix{{}}}.Validate()
-	for _, key := range []string{"mode", "max_failures", "find_time", "ban_time", "max_networks", "ignore_networks[0]"} {
+	all := []netaddr.Prefix{{}, {Prefix: netip.MustParsePrefix("0.0.0.0/0")}, {Prefix: netip.MustParsePrefix("::/0")}}
+	err := Config{Mode: "on", IgnoreNetworks: all, TrustedProxies: all}.Validate()
+	for _, key := range []string{"mode", "max_failures", "find_time", "ban_time", "max_networks", "ignore_networks[0]",
+		"ignore_networks[1]", "ignore_networks[2]", "trusted_proxies[1]", "trusted_proxies[2]"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("Validate() does not name %s: %v", key, err)
 		}
@@ -469,21 +471,22 @@ func TestValidate(t *testing.T) {
 
 func FuzzBanOf(f *testing.F) {
 	f.Add("203.0.113.9/32", []byte(`{"id":"x","network":"203.0.113.9/32","since":"2026-01-01T00:00:00Z","until":"2027-01-01T00:00:00Z"}`))
+	f.Add("203.0.113.9/32", []byte(`{"id":"x","network":"203.0.113.9/32","since":"2026-01-01T00:00:00Z","until":"2027-01-01T00:00:00Z","host":"mx1","lifted":"2026-02-01T00:00:00Z"}`))
 	f.Add("::/0", []byte(`{"network":"::/0"}`))
 	f.Add("", []byte(`{}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		b, err := banOf(state.Entry{Key: key, Value: value})
+		b, lifted, err := banOf(state.Entry{Key: key, Value: value})
 		if err != nil {
 			return
 		}
 		set := newBans()
 		set.put(b, time.Time{}, 10)
-		e, err := b.entry(b.Until)
+		e, err := b.entry(b.Until, lifted)
 		if err != nil {
 			return
 		}
-		if again, err := banOf(e); err != nil || again.Network != b.Network {
-			t.Errorf("banOf(entry(%+v)) = %+v, %v", b, again, err)
+		if again, at, err := banOf(e); err != nil || again.Network != b.Network || !at.Equal(lifted) {
+			t.Errorf("banOf(entry(%+v, %v)) = %+v, %v, %v", b, lifted, again, at, err)
 		}
 	})
 }

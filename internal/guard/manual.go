@@ -37,7 +37,8 @@ func (g *Guard) Add(ctx context.Context, network netip.Prefix, d time.Duration, 
 		return Ban{}, fmt.Errorf("%w: the reason is one line of at most %d bytes", ErrInvalid, maxReasonBytes)
 	}
 	now := g.now()
-	b := Ban{ID: newID(), Network: network, Services: loginServices(), Reason: reason, Since: now, Until: now.Add(d), Manual: true}
+	b := Ban{ID: newID(), Network: network, Services: loginServices(), Reason: reason, Since: now, Until: now.Add(d), Manual: true,
+		Host: g.deps.Host, Trial: c.Mode != unit.Enforce}
 	g.mu.Lock()
 	if why := g.never(c, network, now); why != "" {
 		g.mu.Unlock()
@@ -45,6 +46,7 @@ func (g *Guard) Add(ctx context.Context, network netip.Prefix, d time.Duration, 
 	}
 	b.Shared = g.apart(c, network, now)
 	over := g.bans.put(b, b.Until, min(c.MaxNetworks, maxBans))
+	g.ahead(b, false)
 	g.lanes.wakeIn(network)
 	g.mu.Unlock()
 	g.lose(ctx, len(over))
@@ -109,6 +111,7 @@ func (g *Guard) lift(network netip.Prefix) (lifted []Ban, open int) {
 	for _, mx := range []bool{false, true} {
 		if b, ok := g.bans.last(network, mx); ok && now.Before(b.Until) {
 			g.bans.remove(b)
+			g.ahead(b, true)
 			lifted = append(lifted, b)
 		}
 	}

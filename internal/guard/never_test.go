@@ -134,7 +134,7 @@ func TestEditedRow(t *testing.T) {
 		if network == "203.0.113.0/24" {
 			b.Until = now.AddDate(100, 0, 0)
 		}
-		e, err := b.entry(now.AddDate(200, 0, 0))
+		e, err := b.entry(now.AddDate(200, 0, 0), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

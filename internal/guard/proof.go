@@ -50,7 +50,7 @@ func (p *proofs) put(v view, now time.Time, d time.Duration) (fresh, write bool)
 		fresh = !e.lately(now, d)
 		e, _ = p.pairs.put(v.pair)
 	}
-	e.at = seconds(now)
+	e.at = max(e.at, seconds(now)) // another host may tell of an older one
 	if write = now.Unix()-int64(e.wrote) >= int64(day/time.Second); write {
 		e.wrote = e.at
 	}

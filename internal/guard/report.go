@@ -36,6 +36,7 @@ func (g *Guard) Report(ctx context.Context, a Attempt, o Outcome) Decision {
 			d = g.right(c, &v, &a, now, &fx)
 		}
 	}
+	g.reported(&v)
 	if a.Admitted {
 		g.lanes.give(&v)
 	}
@@ -124,6 +125,7 @@ func (g *Guard) ban(c *settings, v *view, st step, now time.Time, fx *effects) D
 		g.counts.settle(v.single)
 	}
 	fx.over = g.bans.put(b, forgotten(c, b), min(c.MaxNetworks, maxBans))
+	g.ahead(b, false)
 	fx.kept = true
 	fx.begin(b, "ban")
 	g.lanes.wakeIn(network)
@@ -141,6 +143,7 @@ func (g *Guard) newBan(c *settings, network netip.Prefix, services []string, st 
 		ID: newID(), Network: network, Services: services, Rule: string(st.rule), Reason: st.text(),
 		Since: now, Until: now.Add(g.jittered(c, spanOfBan(&c.Config, earlier))),
 		Times: min(earlier+1, maxTimes), Observe: st.mode == unit.Observe && c.Mode == unit.Enforce,
+		Host: g.deps.Host, Trial: c.Mode != unit.Enforce,
 	}
 }
 

@@ -52,22 +52,11 @@ func (g *Guard) write(ctx context.Context, c *settings, a *Attempt, fx *effects)
 	}
 }
 
-// load reads what the state has. Nobody else has g yet.
+// load reads what the state has, first what proved itself: bans look at it.
+// Nobody else has g yet.
 func (g *Guard) load(ctx context.Context) error {
 	now, c := g.now(), g.cfg.Load()
-	rows, err := g.deps.State.List(ctx, state.Ban, "")
-	if err != nil {
-		return fmt.Errorf("read bans: %w", err)
-	}
-	for _, e := range rows {
-		b, err := banOf(e)
-		if err != nil {
-			g.log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))
-			continue
-		}
-		g.restore(c, b, e.Expires, now)
-	}
-	rows, err = g.deps.State.List(ctx, state.Login, "")
+	rows, err := g.deps.State.List(ctx, state.Login, "")
 	if err != nil {
 		return fmt.Errorf("read proven logins: %w", err)
 	}
@@ -76,6 +65,20 @@ func (g *Guard) load(ctx context.Context) error {
 	for _, e := range rows {
 		if !g.remember(c, e, now) {
 			g.log.LogAttrs(ctx, slog.LevelWarn, "proven login ignored, its row is damaged", slog.Int("bytes", len(e.Value)))
+		}
+	}
+	rows, err = g.deps.State.List(ctx, state.Ban, "")
+	if err != nil {
+		return fmt.Errorf("read bans: %w", err)
+	}
+	for _, e := range rows {
+		b, lifted, err := banOf(e)
+		if err != nil {
+			g.log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))
+			continue
+		}
+		if lifted.IsZero() {
+			g.restore(c, b, e.Expires, now)
 		}
 	}
 	return nil
@@ -89,11 +92,11 @@ func (g *Guard) restore(c *settings, b Ban, gone, now time.Time) {
 			slog.String("rule", b.ID), slog.String("err", netaddr.String(b.Network)+" is "+why))
 		return
 	}
-	b.Shared = b.Shared || !b.mx() && g.apart(c, b.Network, now)
-	g.bans.put(b, gone, min(c.MaxNetworks, maxBans))
+	g.bans.put(g.adapt(c, b, now), gone, min(c.MaxNetworks, maxBans))
 }
 
-// remember takes a row of the table Login. It reports whether the row is right.
+// remember takes a row of the table Login, and goes back from nothing that is
+// known. It reports whether the row is right. It needs mu.
 func (g *Guard) remember(c *settings, e state.Entry, now time.Time) bool {
 	if user, ok := strings.CutPrefix(e.Key, landPrefix); ok {
 		seen := strings.Split(string(e.Value), ",")
@@ -101,6 +104,11 @@ func (g *Guard) remember(c *settings, e state.Entry, now time.Time) bool {
 			return false
 		}
 		l, _ := g.lands.put(g.keys.accountKey(user))
+		for _, country := range l.seen {
+			if !slices.Contains(seen, country) && len(seen) < maxCountries {
+				seen = append(seen, country)
+			}
+		}
 		l.seen = seen
 		return true
 	}
@@ -123,7 +131,7 @@ func (g *Guard) remember(c *settings, e state.Entry, now time.Time) bool {
 	host := hostKey(p.Addr())
 	if !pair {
 		s, _ := g.senders.put(host)
-		*s = sender{at: at, wrote: at}
+		*s = sender{at: max(s.at, at), wrote: max(s.wrote, at)}
 		return true
 	}
 	v := view{host: host, wide: wideKey(host), pair: g.keys.pairKey(host, g.keys.accountKey(user))}

@@ -12,7 +12,10 @@
 //
 // Limits: who is logged in to IMAP stays so, because reading goes on; mail that
 // was relayed already is gone; a release gives back each message of the account
-// that is on hold, also one that an administrator had put there himself.
+// that is on hold, also one that an administrator had put there himself. Other
+// hosts that share the state do the same with their queues when they hear of it,
+// each by its own journal; who releases an account sees the outcome of this host
+// alone, the others tell their logs and try again.
 package hold
 
 import (
@@ -55,6 +58,10 @@ type teller interface{ Tell(notice.Event) }
 // Deps are the parts that a Keeper uses. Accounts and Journal are needed; a nil
 // one of the others is left out.
 type Deps struct {
+	// State is shared with other hosts, and Host the name of this one, which
+	// differs from theirs: they deal with their queues too. nil: there are none.
+	State    store
+	Host     string
 	Accounts accounts
 	Journal  stories
 	Queue    mailQueue
@@ -75,8 +82,12 @@ type Keeper struct {
 	// while an account is released: a late look must not hold its mail again.
 	working sync.Mutex
 
-	mu     sync.Mutex // guards sweeps
+	mu     sync.Mutex // guards the fields below
 	sweeps []sweep
+	// orders are those of other hosts, by account. unlisted says that some may
+	// have been missed.
+	orders   map[mailaddr.Address]order
+	unlisted bool
 }
 
 // sweep is a look at the queue that is due.
@@ -87,7 +98,7 @@ type sweep struct {
 
 // New returns a Keeper.
 func New(deps Deps, log *slog.Logger) *Keeper {
-	return &Keeper{deps: deps, log: log, wake: make(chan struct{}, 1)}
+	return &Keeper{deps: deps, log: log, wake: make(chan struct{}, 1), orders: map[mailaddr.Address]order{}}
 }
 
 // Queued says what becomes of mail that is on hold.
@@ -133,6 +144,7 @@ func (k *Keeper) Act(ctx context.Context, c abuse.Case) error {
 			return fmt.Errorf("hold %s: %w", c.Account, err)
 		}
 		k.later(c.Account, c.At, c.At.Add(again))
+		k.publish(ctx, c.Account, queue.Hold)
 		e.Kind = notice.Hold
 	}
 	k.tell(e)
@@ -172,6 +184,7 @@ func (k *Keeper) Hold(ctx context.Context, account mailaddr.Address) (Outcome, e
 	k.byHand(account, "hold", "held by hand")
 	out := k.sweep(ctx, account, queue.Hold)
 	k.later(account, time.Now().Add(again))
+	k.publish(ctx, account, queue.Hold)
 	k.tell(notice.Event{Kind: notice.Hold, Key: account.String(), User: account.String(), Title: "an administrator held it",
 		Facts: []notice.Fact{{Key: "messages held in the queue", Value: strconv.Itoa(len(out.IDs))}}})
 	return out, nil
@@ -185,12 +198,9 @@ func (k *Keeper) Release(ctx context.Context, account mailaddr.Address, q Queued
 	k.working.Lock()
 	defer k.working.Unlock()
 	k.drop(account)
+	verb := queue.Verb(q)
 	switch q {
 	case Send, Drop:
-		verb := queue.Release
-		if q == Drop {
-			verb = queue.Delete
-		}
 		if out = k.sweep(ctx, account, verb); out.Queue != "" {
 			return out, fmt.Errorf("%w: %s", ErrQueue, out.Queue)
 		}
@@ -206,6 +216,7 @@ func (k *Keeper) Release(ctx context.Context, account mailaddr.Address, q Queued
 			k.log.LogAttrs(ctx, slog.LevelWarn, "released account may be held again soon", slog.String("user", account.String()), slog.Any("err", err))
 		}
 	}
+	k.publish(ctx, account, verb)
 	k.byHand(account, "released", fmt.Sprintf("%d messages in the queue: %s", len(out.IDs), q))
 	k.tell(notice.Event{Kind: notice.Release, Key: account.String() + " " + time.Now().UTC().Format(time.RFC3339), User: account.String(),
 		Title: "an administrator released it", Facts: []notice.Fact{{Key: "messages in the queue", Value: fmt.Sprintf("%d, %s", len(out.IDs), q)}}})

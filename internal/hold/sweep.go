@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/journal"
@@ -23,9 +24,13 @@ func (k *Keeper) later(account mailaddr.Address, at ...time.Time) {
 		}
 	}
 	k.mu.Unlock()
+	k.rouse()
+}
+
+func (k *Keeper) rouse() {
 	select {
 	case k.wake <- struct{}{}:
-	default:
+	default: // it is awake
 	}
 }
 
@@ -55,9 +60,14 @@ func (k *Keeper) due(now time.Time) (sweep, bool) {
 	return sweep{}, false
 }
 
-// Run holds queued mail of accounts that were held, until ctx ends. It returns
-// nil.
+// Run holds queued mail of accounts that were held, here or on another host, until
+// ctx ends. It returns nil.
 func (k *Keeper) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if k.deps.State != nil {
+		wg.Go(func() { k.watch(ctx) })
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -66,6 +76,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case <-k.wake:
 		case <-tick.C:
+		}
+		if k.deps.State != nil {
+			k.list(ctx)
+			for ctx.Err() == nil && k.obey(ctx) {
+			}
 		}
 		for ctx.Err() == nil && k.runDue(ctx) {
 		}

@@ -18,9 +18,10 @@ type Value struct{ p **[]byte }
 
 // New returns a Value with a copy of b.
 func New(b []byte) Value {
-	c := append([]byte(nil), b...)
-	p := &c
-	return Value{p: &p}
+	x := &box{}
+	x.b = append(x.room[:0], b...)
+	x.p = &x.b
+	return Value{p: &x.p}
 }
 
 // String returns a Value with the bytes of s.
@@ -52,3 +53,10 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(shown) }
 
 // MarshalText returns "[secret]".
 func (v Value) MarshalText() ([]byte, error) { return []byte(shown), nil }
+
+// box is what a Value points to, in one piece: most secrets are short.
+type box struct {
+	b    []byte
+	p    *[]byte
+	room [32]byte
+}

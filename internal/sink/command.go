@@ -81,12 +81,14 @@ type command struct {
 	timeout time.Duration
 	// ends says that the program itself ends a ban, after {seconds}.
 	ends bool
-	// done are the bans that it was called for.
-	done map[netip.Prefix]Ban
+	// done are the bans that it was called for, before those that it was called
+	// for by an earlier process; nil until the file was read.
+	done, before map[netip.Prefix]Ban
+	told         told
 }
 
 func newCommand(cfg CommandConfig) *command {
-	c := &command{argv: cfg.Argv, timeout: cfg.Timeout.Std(), done: map[netip.Prefix]Ban{}}
+	c := &command{argv: cfg.Argv, timeout: cfg.Timeout.Std(), done: map[netip.Prefix]Ban{}, told: told{path: cfg.Told}}
 	for _, word := range cfg.Argv {
 		c.ends = c.ends || strings.Contains(word, "{seconds}") || strings.Contains(word, "{until}")
 	}
@@ -97,38 +99,44 @@ func (c *command) apply(ctx context.Context, ch Change) error {
 	if len(closable(ch.Ban.Services)) == 0 {
 		return fmt.Errorf("%w: it is for port 25 only", errKnown)
 	}
+	// A ban is noted before: once too often lifted does no harm. That the note
+	// could not be kept is told, and keeps nobody from being banned.
+	var noted error
+	if !ch.Lifted {
+		noted = c.told.note(ch)
+	}
 	if err := c.run(ctx, words(c.argv, ch)); err != nil {
-		return err
+		return errors.Join(err, noted)
 	}
 	if ch.Lifted {
 		delete(c.done, ch.Ban.Network)
-	} else {
-		c.done[ch.Ban.Network] = ch.Ban
+		delete(c.before, ch.Ban.Network)
+		return c.told.note(ch)
 	}
-	return nil
+	c.done[ch.Ban.Network] = ch.Ban
+	delete(c.before, ch.Ban.Network)
+	return noted
 }
 
-// sync calls the program for what it was not called for yet. A ban that is over
-// is lifted where the program does not know of its end.
+// sync calls the program for what it was not called for yet, and lifts what it
+// was called for and does not hold.
 func (c *command) sync(ctx context.Context, all []Ban) error {
 	var errs []error
 	now := time.Now()
+	if c.before == nil {
+		before, err := c.told.read()
+		if c.before = before; err != nil {
+			errs = append(errs, err)
+		}
+	}
 	hold := map[netip.Prefix]bool{}
 	for _, b := range all {
 		if len(closable(b.Services)) > 0 { // one of port 25 does not hold the logins'
 			hold[b.Network] = true
 		}
 	}
-	for p, b := range c.done {
-		switch {
-		case hold[p]:
-		case c.ends && !b.Until.After(now):
-			delete(c.done, p)
-		default:
-			if err := c.apply(ctx, Change{Ban: b, Lifted: true}); err != nil {
-				errs = append(errs, err)
-			}
-		}
+	for _, of := range []map[netip.Prefix]Ban{c.before, c.done} {
+		errs = append(errs, c.lift(ctx, of, hold, now)...)
 	}
 	for _, b := range all {
 		if ctx.Err() != nil {
@@ -145,10 +153,27 @@ func (c *command) sync(ctx context.Context, all []Ban) error {
 			break // it fails for all of them
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.told.replace(c.before, c.done))...)
 }
 
-func (c *command) close() error { return nil }
+// lift calls the program for those of a list that do not hold. A ban that is over
+// is lifted where the program does not know of its end.
+func (c *command) lift(ctx context.Context, list map[netip.Prefix]Ban, hold map[netip.Prefix]bool, now time.Time) (errs []error) {
+	for p, b := range list {
+		switch {
+		case hold[p]:
+		case c.ends && !b.Until.After(now):
+			delete(list, p)
+		case len(errs) < maxFaults:
+			if err := c.apply(ctx, Change{Ban: b, Lifted: true}); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errs
+}
+
+func (c *command) close() error { return c.told.close() }
 
 const (
 	// maxTalk bounds what is kept of what a program says.

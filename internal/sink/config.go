@@ -38,6 +38,9 @@ type CommandConfig struct {
 	Argv []string `yaml:"argv"`
 	// Timeout bounds one run.
 	Timeout unit.Duration `yaml:"timeout"`
+	// Told is the file that keeps what the program was called for; the process
+	// hands it down. Empty: it is forgotten with the process.
+	Told string `yaml:"-"`
 }
 
 // WebhookConfig has the settings of the webhook.

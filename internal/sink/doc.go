@@ -1,6 +1,10 @@
 // Package sink carries the bans of this host to others that can close the door:
 // the firewall (package firewall and its helper), a command, a webhook.
 //
+// Hosts that share a state hear of each other's bans, and each carries all of them
+// to its own sinks: a webhook that all of them name gets each ban from each, with
+// the same id.
+//
 // What the guard refuses by itself, at every login and policy request, needs no
 // sink: it holds at once and always. A sink keeps the packets away too, or tells
 // another host. So a sink that fails costs nothing but work, and is never waited
@@ -34,7 +38,8 @@
 // field Authorization.
 //
 // Limits: port 25 reaches the webhook only, as the service mx: it is never
-// closed below SMTP, where nobody could say 4xx. A command whose ban ended while
-// Gatepost was down is not called with lift. What waits is lost when the process
-// ends: the next one begins with the whole list.
+// closed below SMTP, where nobody could say 4xx. What waits is lost when the process
+// ends: the next one begins with the whole list. A command is called with lift at
+// the start for what ended, or was lifted, while Gatepost was down, unless its
+// mode is another by then: off and observe call nothing.
 package sink
