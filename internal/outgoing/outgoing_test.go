@@ -3,6 +3,7 @@ package outgoing
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,6 +133,42 @@ func TestGivesUp(t *testing.T) {
 
 // TestSurvives: what was added is sent after a crash, and what a crash left
 // half written is not.
+// TestLongSender: a redirect that has been passed on twice has a sender above
+// the 64 octets of RFC 5321, and was given up as damaged.
+func TestLongSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		q := queue(t, t.TempDir(), s)
+		from := mailaddr.Address{LocalPart: "SRS1=ABCDEFGHIJKLMNOP=example.org==ABCDEFGHIJKLMNOP=JJ=example.net=dave", Domain: "second.example"}
+		m := notice("<long@example.org>")
+		m.Kind, m.MailFrom = Redirect, from
+		wire, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again Mail
+		if err := json.Unmarshal(wire, &again); err != nil || !reflect.DeepEqual(again, m) {
+			t.Fatalf("over the socket it is %+v, %v, want %+v", again, err, m)
+		}
+		if err := q.Add(again); err != nil {
+			t.Fatal(err)
+		}
+		run(t, q, time.Second)
+		if len(s.got) != 1 || s.got[0].MailFrom.Address != from {
+			t.Errorf("sent %+v, want one from %s", s.got, from)
+		}
+	})
+}
+
+// TestUnreadable: what could not be read back is not taken.
+func TestUnreadable(t *testing.T) {
+	m := notice("<odd@example.org>")
+	m.MailFrom = mailaddr.Address{LocalPart: strings.Repeat("x", 600), Domain: "example.org"}
+	if err := queue(t, t.TempDir(), &script{}).Add(m); !errors.Is(err, ErrInvalid) {
+		t.Errorf("Add() = %v, want %v", err, ErrInvalid)
+	}
+}
+
 func TestSurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -341,7 +378,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := encode(Mail{e.Kind, e.MailFrom, e.RcptTo, e.MessageID, raw}, e.Added)
+		again, err := encode(Mail{e.Kind, e.MailFrom.Address, e.RcptTo, e.MessageID, raw}, e.Added)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/srs"
 )
 
 // Kind says what a message of ours is.
@@ -59,14 +60,41 @@ var (
 // envelope is the first line of a file.
 type envelope struct {
 	Kind      Kind               `json:"kind"`
-	MailFrom  mailaddr.Address   `json:"mail_from"`
+	MailFrom  reversePath        `json:"mail_from"`
 	RcptTo    []mailaddr.Address `json:"rcpt_to"`
 	MessageID string             `json:"message_id,omitempty"`
 	Added     time.Time          `json:"added"`
 	Size      int                `json:"size"`
 }
 
-// encode returns the file of m.
+// reversePath is a sender. It may be an SRS address, whose local part can be
+// longer than that of others.
+type reversePath struct{ mailaddr.Address }
+
+// UnmarshalText reads what MarshalText wrote.
+func (p *reversePath) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*p = reversePath{}
+		return nil
+	}
+	p.Address, err = srs.Parse(string(b))
+	return err
+}
+
+// UnmarshalJSON reads a message that another process wants sent.
+func (m *Mail) UnmarshalJSON(b []byte) error {
+	type plain Mail
+	in := struct {
+		*plain
+		MailFrom reversePath
+	}{plain: (*plain)(m)}
+	err := json.Unmarshal(b, &in)
+	m.MailFrom = in.MailFrom.Address
+	return err
+}
+
+// encode returns the file of m. What it takes, decode can read: a message that
+// lies in the spool was promised to somebody.
 func encode(m Mail, now time.Time) ([]byte, error) {
 	switch {
 	case len(m.RcptTo) == 0 || len(m.RcptTo) > maxRcpts:
@@ -74,9 +102,12 @@ func encode(m Mail, now time.Time) ([]byte, error) {
 	case len(m.Raw) == 0 || len(m.Raw) > MaxBytes:
 		return nil, fmt.Errorf("%w: %d bytes", ErrInvalid, len(m.Raw))
 	}
-	head, err := json.Marshal(envelope{m.Kind, m.MailFrom, m.RcptTo, m.MessageID, now.UTC(), len(m.Raw)})
+	head, err := json.Marshal(envelope{m.Kind, reversePath{m.MailFrom}, m.RcptTo, m.MessageID, now.UTC(), len(m.Raw)})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if err := json.Unmarshal(head, &envelope{}); err != nil {
+		return nil, fmt.Errorf("%w: envelope: %w", ErrInvalid, err)
 	}
 	if len(head) > maxEnvelope {
 		return nil, fmt.Errorf("%w: an envelope of %d bytes", ErrInvalid, len(head))
