@@ -126,6 +126,9 @@ install: build
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d
 	for u in contrib/systemd/*.service contrib/systemd/*.socket; do \
 		sed 's|/usr/local|$(PREFIX)|g' $$u >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${u##*/} || exit 1; done
+	for d in contrib/systemd/*.service.d; do \
+		for f in $$d/*.conf; do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/lib/systemd/system/$${d##*/}/$${f##*/} || exit 1; done; done
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/gatepost/contrib/systemd contrib/systemd/gatepost-split.*
 	install -m 0644 contrib/systemd/gatepost.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/gatepost.conf
 	install -m 0644 contrib/systemd/gatepost.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/gatepost.conf
 	for m in docs/man/*.[158]; do \

@@ -18,7 +18,7 @@ wanted='iproute2 postfix dovecot-imapd opendkim-tools python3-dkim python3-nacl'
 case $target in
 demo) ;;
 # The race detector needs a C compiler; units and the howto need systemd's tools.
-test) wanted="$wanted gcc libc6-dev systemd opendkim strace dovecot-pop3d dovecot-managesieved dovecot-lmtpd dovecot-auth-lua lua-socket swaks libnet-ssleay-perl sieve-connect" ;;
+test) wanted="$wanted gcc libc6-dev systemd opendkim strace dovecot-pop3d dovecot-managesieved dovecot-lmtpd dovecot-auth-lua lua-socket mariadb-server redis-server redis-sentinel redis-tools swaks libnet-ssleay-perl sieve-connect" ;;
 eval-compare) wanted='bogofilter spamassassin' ;;
 *) echo "usage: deps.sh demo|test|eval-compare" >&2; exit 2 ;;
 esac

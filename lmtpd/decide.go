@@ -85,6 +85,10 @@ type Facts struct {
 	// Row is the delivery verdict, if Scanned.
 	Row     delivery.Row
 	Scanned bool
+	// Sealed are the fields in which another host tells its verdict; ScannedBy
+	// names it where the row is from one.
+	Sealed    []string
+	ScannedBy string
 	// Why says why there is no verdict.
 	Why string
 }
@@ -147,7 +151,11 @@ func facts(f Facts, p place, st maildir.Stored) []journal.Fact {
 	if !f.Scanned {
 		return append(out, journal.Fact{Key: "scan", Value: "not scanned: " + f.Why})
 	}
-	return append(out, journal.Fact{Key: "scan", Value: f.Row.Verdict.String()})
+	out = append(out, journal.Fact{Key: "scan", Value: f.Row.Verdict.String()})
+	if f.ScannedBy != "" {
+		out = append(out, journal.Fact{Key: "scanned_by", Value: f.ScannedBy})
+	}
+	return out
 }
 
 // refusal is an error with the reply of a decision.

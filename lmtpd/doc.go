@@ -19,8 +19,17 @@
 // inbox. The queue id comes from the first Received field, which has to be that
 // of the Postfix on this host: Gatepost's hostname has to be Postfix's
 // myhostname, and header_checks must not remove the field. Without a verdict
-// the message goes to the inbox and is journaled as not scanned. No header says
-// what is spam.
+// the message goes to the inbox and is journaled as not scanned.
+// No header that a stranger can write says what is spam.
+//
+// A message without a row may have been judged on another host, which says so in
+// a field (package seal): with the same keys as that host lmtpd proves it, and
+// goes by it. One that is not good, or two, are told in the log and not used. The
+// field is in no stored copy, with keys or without; scripts and redirects do not
+// see it either, while a retry is recognised by the bytes that were received.
+// Scripts take such a message for one that was not scanned, unless it is marked:
+// who sent it was found out elsewhere, and fields about that which bear our name
+// may be a stranger's.
 //
 // Users' Sieve scripts have the last word on where a message goes that is not
 // marked (package filter): what they send is in the spool before the copies are
@@ -60,7 +69,5 @@
 // needs a domain, "RCPT TO:<postmaster>" is a syntax error. A message with
 // several recipients has no Delivered-To, as with Dovecot: of its loops only the
 // hops tell. A quota that is kept elsewhere than in maildirsize (Dovecot's
-// count) is not known here: Dovecot's quota-status tells Postfix at RCPT. A
-// verdict comes from the state of this host; there is no field that carries one
-// from another host.
+// count) is not known here: Dovecot's quota-status tells Postfix at RCPT.
 package lmtpd

@@ -15,6 +15,7 @@ import (
 	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/rawmsg"
 	"github.com/gatepost/gatepost/internal/received"
+	"github.com/gatepost/gatepost/internal/seal"
 	"github.com/gatepost/gatepost/lmtpd/filter"
 )
 
@@ -85,6 +86,7 @@ func gather(ctx context.Context, v verdicts, hostname string, top []byte) (f Fac
 	m := rawmsg.Scan(headerOf(top), rawmsg.Default())
 	f.MessageID, _ = m.First("Message-Id")
 	f.Hops, f.Delivered = hops(m.Fields, hostname)
+	f.Sealed = sealed(m.Fields)
 	value, _ := m.First("Received")
 	r, ok := received.Parse(value, hostname)
 	if !ok {
@@ -100,6 +102,18 @@ func gather(ctx context.Context, v verdicts, hostname string, top []byte) (f Fac
 		f.Why = "no verdict was left for it"
 	}
 	return f, err
+}
+
+// sealed returns the fields in which another host tells its verdict, two at most:
+// more than one is none.
+func sealed(fields []rawmsg.Field) []string {
+	var out []string
+	for i := range fields {
+		if fields[i].Is(seal.Field) && len(out) < 2 {
+			out = append(out, string(fields[i].Value))
+		}
+	}
+	return out
 }
 
 // hops counts the Received fields, and returns the addresses of the Delivered-To

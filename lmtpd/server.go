@@ -30,6 +30,8 @@ type Deps struct {
 	SRS senders
 	// Filter runs users' scripts; nil for none.
 	Filter filters
+	// Seals is a *seal.Live: it proves verdicts of other hosts. Nil proves none.
+	Seals unsealer
 }
 
 // Server delivers mail. Its methods are safe for concurrent use.
@@ -41,6 +43,7 @@ type Server struct {
 	filed    filings
 	srs      senders
 	filter   filters
+	seals    unsealer
 	log      *slog.Logger
 
 	snap atomic.Pointer[snapshot]
@@ -113,7 +116,7 @@ func New(cfg Config, deps Deps, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		accounts: deps.Accounts, verdicts: deps.Verdicts, journal: deps.Journal, meter: deps.Meter, filed: deps.Filed,
-		srs: deps.SRS, filter: deps.Filter, log: log,
+		srs: deps.SRS, filter: deps.Filter, seals: deps.Seals, log: log,
 		conns: make(map[*conn]struct{}),
 	}
 	return s, s.Reconfigure(cfg)

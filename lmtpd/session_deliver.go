@@ -41,12 +41,13 @@ func (s *Server) transact(ctx context.Context, k *session, a *answers) error {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "delivery verdict not found", slog.String("session", k.tag()),
 			slog.String("queue_id", f.QueueID), slog.Any("err", err))
 	}
+	s.unseal(ctx, k, &f, buf.Reader)
 	places := make([]place, len(k.rcpts))
 	for i, r := range k.rcpts {
 		places[i] = decidePlace(cfg.Folders, f, r.addr, r.detail)
 	}
 	a.note(f, places)
-	m := maildir.Message{Header: s.top(ctx, k, f), Body: buf.Reader, Subscribe: cfg.Folders.Autosubscribe}
+	m := maildir.Message{Header: s.top(ctx, k, f), Body: unsealed(buf, top), Subscribe: cfg.Folders.Autosubscribe}
 	if len(k.rcpts) > 1 {
 		m.Share = k.snap.mail.Share()
 		defer s.closeShare(ctx, k, m.Share)
@@ -84,12 +85,14 @@ func (s *Server) deliver(ctx context.Context, k *session, f Facts, i int, p *pla
 	return s.write(ctx, k, p.optional, m)
 }
 
-// filterMessage is m as a script's Filter sees it.
+// filterMessage is m as a script's Filter sees it. What another host judged counts
+// as not scanned there: the fields by which a script learns who the sender is may
+// have our name on them and be a stranger's, which that host left in.
 func filterMessage(k *session, f Facts, i int, m maildir.Message) filter.Message {
 	rcpt := k.rcpts[i]
 	return filter.Message{
 		User: rcpt.user, RcptTo: rcpt.addr, MailFrom: k.returnPath, Source: m.Source, Folder: m.Folder, NoCreate: m.NoCreate,
-		Scanned: f.Scanned, Marked: f.Scanned && f.Row.For(rcpt.addr.String()) >= verdict.Mark, Score: f.Row.Score,
+		Scanned: f.Scanned && f.ScannedBy == "", Marked: f.Scanned && f.Row.For(rcpt.addr.String()) >= verdict.Mark, Score: f.Row.Score,
 		Top: m.Header, Body: m.Body,
 	}
 }

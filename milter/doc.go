@@ -51,6 +51,11 @@
 // from checking gets no set. A message that cannot be sealed is let in all the
 // same.
 //
+// With Deps.Seals mail from outside that is let in gets X-Gatepost-Verdict on top
+// (package seal), by which the delivery daemon of another host files it. That of
+// strangers is removed like all X-Gatepost fields. Where a message that is marked
+// for anybody cannot get it, the sender tries again.
+//
 //	srv, err := milter.New(cfg, milter.Deps{Scan: scan.Scan, Journal: j, Meter: m}, log)
 //	if err != nil {
 //		return err

@@ -56,7 +56,7 @@ func (s *session) finish(start time.Time) answer {
 			return
 		}
 		a.Edits, d = s.plan(f, d)
-		d = s.keepVerdict(s.ctx, f, d)
+		a.Edits, d = s.keepVerdict(s.ctx, f, a.Edits, d)
 		if d.Reply.IsZero() {
 			a.Sender = s.newSender(s.srv.deps.Forward)
 		}

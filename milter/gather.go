@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ type Deps struct {
 	// MaySend says whether a login may use an address in the header From. Nil
 	// means that none may.
 	MaySend func(ctx context.Context, user, as mailaddr.Address) (bool, error)
+	// Targets returns where mail for a recipient is delivered here, behind its
+	// aliases (account.Targets), limit at most. Nil knows of no aliases.
+	Targets func(ctx context.Context, rcpt mailaddr.Address, limit int) ([]mailaddr.Address, error)
 	// Forward passes mail on under a sender of ours; nil is off.
 	Forward *Forwarding
 	// Submitted is told of every message that a user submits, whatever becomes of
@@ -89,6 +93,9 @@ type Deps struct {
 	// transaction began. It does not block. Nil is nobody.
 	Ended    func(ctx context.Context, queueID string, outbound bool, began time.Time)
 	Verdicts verdictStore
+	// Seals is a *seal.Live: it puts the verdict on mail from outside into a field
+	// for another host.
+	Seals sealer
 	// Guard says who is closed out of port 25, and hears of what strangers send.
 	Guard clientGuard
 	// Quarantine keeps messages that nobody is to have; without it they go to
@@ -295,8 +302,12 @@ func (s *session) mayUse(ctx context.Context, from mailaddr.Address) (bool, erro
 // may have made the verdict on the message, all, worse for everybody.
 //
 // It finds a mailbox by its own address, and not by the alias that stood in
-// RCPT: the verdict on the message, which is the mildest, is not for that.
-func rowVerdicts(r *scan.Result, all verdict.Verdict, rcpts []mailaddr.Address) (verdict.Verdict, map[string]verdict.Verdict) {
+// RCPT: so targets has the mailboxes behind each recipient. Where two recipients
+// end in one mailbox the milder verdict is for it, since a false Junk is worse
+// than mail that one of the two lets in. For all else is the verdict of an
+// address that is no recipient, and not that on the message, which is the
+// mildest.
+func rowVerdicts(r *scan.Result, all verdict.Verdict, rcpts []mailaddr.Address, targets map[mailaddr.Address][]mailaddr.Address) (verdict.Verdict, map[string]verdict.Verdict) {
 	if len(r.ByRcpt) == 0 {
 		return all, nil
 	}
@@ -306,19 +317,44 @@ func rowVerdicts(r *scan.Result, all verdict.Verdict, rcpts []mailaddr.Address) 
 		}
 		return v
 	}
-	others := worse(r.Others)
-	var out map[string]verdict.Verdict
+	out := map[string]verdict.Verdict{}
 	for _, rcpt := range rcpts {
 		v := worse(r.VerdictFor(rcpt))
-		if v == others {
-			continue
+		for _, to := range append([]mailaddr.Address{rcpt}, targets[rcpt]...) {
+			key := delivery.Key(to.String())
+			if known, ok := out[key]; !ok || v < known {
+				out[key] = v
+			}
 		}
-		if out == nil {
-			out = map[string]verdict.Verdict{}
-		}
-		out[delivery.Key(rcpt.String())] = v
 	}
+	others := worse(r.Others)
+	maps.DeleteFunc(out, func(_ string, v verdict.Verdict) bool { return v == others })
 	return others, out
+}
+
+// maxTargets bounds the mailboxes behind the recipients of one message whose own
+// verdict is kept: those of a list with more go by that for all others.
+const maxTargets = 1000
+
+// targets returns the mailboxes behind each recipient, where verdicts differ. A
+// store that is away costs those behind an alias their own verdict.
+func (s *session) targets(ctx context.Context, r *scan.Result, rcpts []mailaddr.Address) map[mailaddr.Address][]mailaddr.Address {
+	if s.srv.deps.Targets == nil || len(r.ByRcpt) == 0 {
+		return nil
+	}
+	all, left := map[mailaddr.Address][]mailaddr.Address{}, maxTargets
+	for _, rcpt := range rcpts {
+		to, err := s.srv.deps.Targets(ctx, rcpt, left)
+		if err != nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "mailboxes behind aliases not found, they go by the verdict for others", slog.Any("err", err))
+			return all
+		}
+		all[rcpt] = to
+		if left -= len(to); left <= 0 {
+			break
+		}
+	}
+	return all
 }
 
 // remember tells the evidence what became of the message.
@@ -330,33 +366,4 @@ func (s *session) remember(f facts, d decision) {
 		QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, MessageID: f.MessageID,
 		Taken: d.Reply.IsZero(), Result: f.Scan, Mark: s.msg.cfg.Scan.Mark, User: f.Origin.User,
 	})
-}
-
-// keepTimeout is for making the delivery verdict durable.
-const keepTimeout = 10 * time.Second
-
-// keepVerdict makes d known to the delivery daemon, which must not depend on a
-// header. A message that nobody could mark is not let in: it would land in the
-// inbox.
-func (s *session) keepVerdict(ctx context.Context, f facts, d decision) decision {
-	if s.srv.deps.Verdicts == nil || f.Scan == nil && d.Verdict == verdict.Accept || !d.Reply.IsZero() {
-		return d
-	}
-	row := delivery.Row{QueueID: s.g.macros.value("i"), Arrived: s.msg.arrived, Verdict: d.Verdict}
-	if f.Scan != nil {
-		row.Score = f.Scan.Score
-		row.Verdict, row.ByRcpt = rowVerdicts(f.Scan, d.Verdict, s.msg.recipients())
-	}
-	// Not of MessageTimeout, which slow DNS may have used up.
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
-	defer cancel()
-	err := s.srv.deps.Verdicts.Put(ctx, row)
-	if err == nil {
-		return d
-	}
-	s.log.LogAttrs(ctx, slog.LevelError, "delivery verdict not kept", slog.Any("err", err))
-	if d.Verdict == verdict.Accept && row.Verdict == verdict.Accept && len(row.ByRcpt) == 0 {
-		return d
-	}
-	return deferFor(err)
 }

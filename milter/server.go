@@ -185,7 +185,7 @@ func (s *Server) newMessage(sess *session, mail []string, now time.Time) *messag
 	}
 	// Signatures are over the whole message, and all of it goes into quarantine.
 	m.tail = tail{
-		Always: s.deps.Keys != nil && m.origin.signs() || cfg.ARCSeal != "" && m.origin.Direction == scan.Inbound,
+		Always: s.deps.Keys != nil && m.origin.signs() || (cfg.ARCSeal != "" || s.seals()) && m.origin.Direction == scan.Inbound,
 		Signed: s.deps.Auth != nil && m.origin.Direction == scan.Inbound,
 		Aside:  s.deps.Quarantine != nil && m.origin.Direction == scan.Inbound,
 	}

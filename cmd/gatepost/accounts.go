@@ -33,6 +33,8 @@ func kinder(err error) error {
 		return hint(err, "--force removes them too; their mail stays on disk")
 	case errors.Is(err, account.ErrLoop):
 		return hint(err, "its mail would reach no mailbox; only a user may lead to itself, to keep a copy (gatepost user add)")
+	case errors.Is(err, account.ErrReadOnly):
+		return hint(err, "change it where the accounts are kept: mysql.schema names the program")
 	case errors.Is(err, account.ErrInvalid):
 		return &misuse{err}
 	}

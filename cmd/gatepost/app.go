@@ -73,8 +73,12 @@ func running(ctx context.Context, cfg Config) (*admin.Client, error) {
 
 // mayNot is what a stranger is told.
 func mayNot(cfg Config) error {
-	name := fmt.Sprintf("user id %d", cfg.MailUID)
-	if u, err := user.LookupId(strconv.Itoa(cfg.MailUID)); err == nil {
+	uid := cfg.MailUID
+	if owner, ok := placeOwner(cfg.DataDirectory); ok {
+		uid = owner // another one in the split shape
+	}
+	name := fmt.Sprintf("user id %d", uid)
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		name = u.Username
 	}
 	return hint(fmt.Errorf("only root and %s may ask gatepost", name), "run the command as root")

@@ -147,6 +147,9 @@ func printBan(w io.Writer, b guard.Ban, mode unit.Mode) {
 	if b.Rule != "" {
 		fmt.Fprintf(w, "setting     %s\n", settingOf(b.Rule))
 	}
+	if b.Host != "" {
+		fmt.Fprintf(w, "made by     %s\n", printable(b.Host))
+	}
 	fmt.Fprintf(w, "since       %s UTC\n", b.Since.UTC().Format(time.DateTime))
 	fmt.Fprintf(w, "until       %s UTC\n", b.Until.UTC().Format(time.DateTime))
 	switch {

@@ -181,7 +181,7 @@ func TestExitCodes(t *testing.T) {
 		{"domain remove a..b", 2, "error: \"a..b\" is not a domain such as example.org\n"},
 		{"user add ../x@example.org", 2, "error: user \"../x\"@example.org: local part \"../x\": not a safe directory name\n"},
 		{"ban remove 192.0.2.7", 1, "error: no ban of 192.0.2.7\nhint: gatepost ban explain 192.0.2.7 names the bans around it, if there are any\n"},
-		{"serve nonsense", 2, "error: \"nonsense\" is none of the daemons milter policyd authd lmtpd\nhint: gatepost serve --help shows how\n"},
+		{"serve nonsense", 2, "error: \"nonsense\" is none of the daemons milter policyd authd lmtpd, nor state\nhint: gatepost serve --help shows how\n"},
 		{"explain", 2, "error: give either one id or --client ADDR\n"},
 		{"explain 4XyZ1b2c3dzABC", 1, "error: the journal has nothing of 4XyZ1b2c3dzABC\nhint: "},
 		{"user show alice@example.org", 1, "error: user alice@example.org: no such entry\n"},

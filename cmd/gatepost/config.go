@@ -12,6 +12,7 @@ import (
 	"github.com/gatepost/gatepost/authd/dict"
 	"github.com/gatepost/gatepost/authd/policy"
 	"github.com/gatepost/gatepost/internal/abuse"
+	"github.com/gatepost/gatepost/internal/account/mysql"
 	"github.com/gatepost/gatepost/internal/config"
 	"github.com/gatepost/gatepost/internal/guard"
 	"github.com/gatepost/gatepost/internal/journal"
@@ -26,8 +27,10 @@ import (
 	"github.com/gatepost/gatepost/internal/quarantine"
 	"github.com/gatepost/gatepost/internal/resolver"
 	"github.com/gatepost/gatepost/internal/scan"
+	"github.com/gatepost/gatepost/internal/seal"
 	"github.com/gatepost/gatepost/internal/sieve"
 	"github.com/gatepost/gatepost/internal/sink"
+	"github.com/gatepost/gatepost/internal/state/redis"
 	"github.com/gatepost/gatepost/internal/tail"
 	"github.com/gatepost/gatepost/lmtpd"
 	"github.com/gatepost/gatepost/lmtpd/filter"
@@ -65,8 +68,14 @@ type Config struct {
 	// LocalSenders are the domains that programs on this host may sign as.
 	LocalSenders []string `yaml:"local_senders"`
 
+	// VerdictKeysFile has the keys by which hosts without a common state believe
+	// each other's verdicts; empty: none.
+	VerdictKeysFile string `yaml:"verdict_keys_file"`
+
 	Log        logConfig         `yaml:"log"`
 	Journal    journal.Config    `yaml:"journal"`
+	MySQL      mysql.Config      `yaml:"mysql"`
+	Redis      redis.Config      `yaml:"redis"`
 	Resolver   resolver.Config   `yaml:"resolver"`
 	Mailauth   mailauth.Config   `yaml:"mailauth"`
 	Scan       scan.Config       `yaml:"scan"`
@@ -148,6 +157,8 @@ func Default() Config {
 		RecipientDelimiter: "+",
 		Log:                logConfig{Level: logLevel(slog.LevelInfo), Format: "text"},
 		Journal:            journal.Default(),
+		MySQL:              mysql.Default(),
+		Redis:              redis.Default(),
 		Resolver:           resolver.Default(),
 		Mailauth:           mailauth.Default(),
 		Scan:               scan.Default(),
@@ -179,6 +190,8 @@ func (c *Config) Validate() error {
 	errs := []error{
 		c.validateRoot(),
 		config.Under("journal", c.Journal.Validate()),
+		config.Under("mysql", c.MySQL.Validate()),
+		config.Under("redis", c.Redis.Validate()),
 		config.Under("resolver", c.Resolver.Validate()),
 		config.Under("mailauth", c.Mailauth.Validate()),
 		c.compile(),
@@ -261,6 +274,9 @@ func (c *Config) validateRoot() error {
 	if d := c.QueueHelper; d != "" && (!filepath.IsAbs(d) || filepath.Clean(d) != d) {
 		errs = append(errs, config.Invalid("queue_helper", "%q is not a clean absolute path", d))
 	}
+	if f := c.VerdictKeysFile; f != "" && (!filepath.IsAbs(f) || filepath.Clean(f) != f) {
+		errs = append(errs, config.Invalid("verdict_keys_file", "%q is not a clean absolute path", f))
+	}
 	if c.MailUID < 1 || c.MailUID > 1<<31-2 {
 		errs = append(errs, config.Invalid("mail_uid", "%d is not the user id of a mail user; 0 is root", c.MailUID))
 	}
@@ -283,6 +299,14 @@ func (c *Config) senders() sendersConfig {
 
 // adminSocket is where the command line asks.
 func (c *Config) adminSocket() string { return filepath.Join(c.RuntimeDirectory, "admin") }
+
+// verdictKeys returns the keys of verdict_keys_file, nil where there is none.
+func (c *Config) verdictKeys() (*seal.Ring, error) {
+	if c.VerdictKeysFile == "" {
+		return nil, nil
+	}
+	return seal.ReadFile(c.VerdictKeysFile)
+}
 
 // dkimDirectory has the signing keys.
 func (c *Config) dkimDirectory() string { return filepath.Join(c.DataDirectory, "dkim") }

@@ -139,10 +139,15 @@ func (f *findings) look(cfg Config) {
 	for _, err := range config.Faults(errors.Join(maps.Check(cfg.Maps), cfg.checkFiles())) {
 		f.fault(err, "")
 	}
-	for _, dir := range []string{cfg.DataDirectory, cfg.MailRoot} {
-		f.owner(dir, cfg.MailUID, cfg.MailGID)
+	owner, split := f.split(cfg)
+	if !split {
+		owner = cfg.MailUID
+		f.owner(cfg.DataDirectory, cfg.MailUID, cfg.MailGID)
 	}
-	f.files(cfg.DataDirectory, cfg.MailUID, cfg.MailGID)
+	if !split || os.Geteuid() == 0 { // the state process does not see mail
+		f.owner(cfg.MailRoot, cfg.MailUID, cfg.MailGID)
+	}
+	f.files(cfg.DataDirectory, owner, split)
 	domains, signs := f.keys(cfg.dkimDirectory())
 	for _, l := range cfg.LocalSenders {
 		if !slices.Contains(domains, l) {
@@ -165,7 +170,15 @@ func (c *Config) checkFiles() error {
 		config.Under("policyd.greylist", c.Policyd.GreylistConfig().CheckFiles()),
 		config.Under("policyd", c.Policyd.CheckFiles()),
 		config.Under("notices", c.Notices.Check()),
+		c.checkVerdictKeys(),
 	)
+}
+
+func (c *Config) checkVerdictKeys() error {
+	if _, err := c.verdictKeys(); err != nil {
+		return config.Invalid("verdict_keys_file", "%s", err)
+	}
+	return nil
 }
 
 // owner checks that dir is there and belongs to the mail user.
@@ -188,7 +201,11 @@ var dataFiles = []string{"lock", "*.db", "*.db-wal", "*.db-shm", "spool", "class
 // files looks for a file that is not the mail user's: a restored backup, or
 // sqlite3(1) as root, leaves such, and then nothing starts. One is enough: the
 // same command mends all.
-func (f *findings) files(dir string, uid, gid int) {
+func (f *findings) files(dir string, uid int, split bool) {
+	whose := "mail_uid is"
+	if split {
+		whose = "its directory is of"
+	}
 	for _, pattern := range dataFiles {
 		paths, _ := filepath.Glob(filepath.Join(dir, pattern)) // the pattern is good
 		for _, path := range paths {
@@ -197,8 +214,8 @@ func (f *findings) files(dir string, uid, gid int) {
 				continue // it was there a moment ago: SQLite removes such
 			}
 			if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != uid {
-				f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d", path, sys.Uid, uid),
-					fmt.Sprintf("chown -R %d:%d %s", uid, gid, dir))
+				f.fault(fmt.Errorf("%s belongs to user id %d, but %s %d", path, sys.Uid, whose, uid),
+					fmt.Sprintf("chown -R --reference=%s %s", dir, dir))
 				return
 			}
 		}

@@ -34,6 +34,7 @@ type learned struct {
 	Already   int      `json:"already"`
 	Corrected int      `json:"corrected"`
 	Refused   int      `json:"refused"`
+	Queued    int      `json:"queued"`
 	Failed    int      `json:"failed"`
 	Problems  []string `json:"problems"`
 }
@@ -87,6 +88,9 @@ func (t *teacher) result(w io.Writer, asJSON bool) error {
 		}
 	} else {
 		fmt.Fprintf(w, "%d new, %d already learned, %d corrected, %d refused\n", t.done.New, t.done.Already, t.done.Corrected, t.done.Refused)
+		if t.done.Queued > 0 {
+			fmt.Fprintf(w, "%d wait for the learn stream and are learned when it is back\n", t.done.Queued)
+		}
 	}
 	if t.done.Failed+t.done.Refused > 0 {
 		return &saidNo{}
@@ -153,6 +157,9 @@ func newLearnUndo(a *app) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), u)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d taken back, %d dropped that had waited, %d too old\n", u.Undone, u.Dropped, u.TooOld)
+			if u.Queued > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%d are taken back when the learn stream is back\n", u.Queued)
+			}
 			if u.TooOld > 0 {
 				warn(cmd.ErrOrStderr(), "of a learn that is too old the features are no longer kept; learn the message as the other class to correct it")
 			}
@@ -252,9 +259,24 @@ func printLearnStatus(w io.Writer, s learn.Status) {
 	if s.Watch.Problem != "" {
 		fmt.Fprintf(w, "problem: %s\n", printable(s.Watch.Problem))
 	}
+	printStream(w, s.Stream)
 	for _, p := range s.Waiting {
 		fmt.Fprintf(w, "waiting: %s moved %d messages at once since %s UTC, as %s; \"gatepost learn approve %s\" learns them, \"learn drop\" does not\n",
 			printable(p.User), p.Count, p.Since.UTC().Format(time.DateTime), p.Class, printable(p.User))
+	}
+}
+
+// printStream tells of the stream by which hosts learn as one.
+func printStream(w io.Writer, st *learn.StreamStatus) {
+	if st == nil {
+		return
+	}
+	fmt.Fprintf(w, "stream: %d events of all hosts learned since the start, %d wait here\n", st.Applied, st.Outbox)
+	if st.Away {
+		fmt.Fprintln(w, "problem: the learn stream stands still; what is learned waits")
+	}
+	if st.Gaps+st.Skipped > 0 {
+		fmt.Fprintf(w, "problem: events were missed %d times and skipped %d times, so this model is not that of the other hosts; copy theirs with gatepost backup and restore\n", st.Gaps, st.Skipped)
 	}
 }
 

@@ -207,6 +207,7 @@ func (t *teacher) count(r learn.Result) {
 	t.done.Already += r.Count(learn.Already)
 	t.done.Corrected += r.Count(learn.Corrected)
 	t.done.Refused += r.Count(learn.Refused)
+	t.done.Queued += r.Count(learn.Queued)
 }
 
 // progress shows how far it is, on a terminal and when it takes long.

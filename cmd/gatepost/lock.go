@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatepost/gatepost/internal/backup"
 )
 
 // errLocked means that another Gatepost holds the data directory.
@@ -39,6 +41,11 @@ const (
 func waitLock(ctx context.Context, dir string, enough func() bool) (*os.File, error) {
 	for end := time.Now().Add(lockTime); ; {
 		lock, err := lockData(dir)
+		if err == nil {
+			if err := backup.Unfinished(dir); err != nil {
+				return nil, errors.Join(err, lock.Close())
+			}
+		}
 		if !errors.Is(err, errLocked) || enough() || time.Now().After(end) {
 			return lock, err
 		}
@@ -57,6 +64,8 @@ func lockHint(cfg Config, err error) error {
 	case errors.Is(err, errLocked):
 		return hint(err, "nothing answers on %s: a command, or a gatepost that starts or hangs, has held the lock for %v; fuser -v %s shows which",
 			cfg.adminSocket(), lockTime, filepath.Join(dir, "lock"))
+	case errors.Is(err, backup.ErrUnfinished):
+		return hint(err, "gatepost restore --force DIR, with the same backup, ends it")
 	case errors.Is(err, os.ErrNotExist):
 		return hint(err, "install -d -o %d -g %d -m 0700 %s makes it", cfg.MailUID, cfg.MailGID, dir)
 	case errors.Is(err, os.ErrPermission):

@@ -91,11 +91,15 @@ const rootHelp = `gatepost: mail filter, policy, login and delivery beside Postf
 
   serve [DAEMON...]        run the daemons (milter policyd authd lmtpd), all by default
   config check|show|init   check the configuration, show it whole, print a sample
+  backup DIR               copy all that gatepost keeps, while it runs
+  restore DIR              put a backup back
+  state  stats|verify|gc   what is remembered, here and in Redis, and whether it is sound
 
   domain add|list|remove|show   the domains that are ours
   user   add|list|remove|show|password|set|hold|release|signals|disable|enable|grant|revoke
   user   app-password add|list|remove   a password for each device
   alias  add|list|remove|show|post|block|unblock|posting   addresses that lead to mailboxes
+  account export|import         all accounts into a file, and into another store
 
   dkim   new|list|dns|test|rotate|remove|import   signing keys and their DNS records
   dkim   why QUEUE-ID           which keys signed a message, or why none did
@@ -163,7 +167,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServe(app), newConfig(app), newDomain(app), newUser(app), newAlias(app),
 		newDKIM(app), newAuth(app), newBan(app), newGuard(app), newGroup(app), newAllow(app), newDeny(app), newPolicy(app), newLimit(app), newScan(app), newEval(), newRules(app), newLearn(app),
 		newLists(app, func(c Config) (lists.Config, maps.Config) { return c.DNSLists, c.Maps }),
-		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newSieve(app, func(c Config) managesieve.Config { return c.Managesieve }), newQueueHelper(), newFirewallHelper(), newVersion())
+		newQuarantine(app), newGreylist(app), newSRS(app), newExplain(app), newAccount(app), newState(app), newBackup(app), newRestore(app), newBackupHelper(app), newSieve(app, func(c Config) managesieve.Config { return c.Managesieve }), newQueueHelper(), newFirewallHelper(), newVersion())
 	root.SetHelpCommand(newHelp(root))
 	root.InitDefaultCompletionCmd()
 	misuseArgs(root)

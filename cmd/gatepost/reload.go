@@ -81,6 +81,8 @@ func restartOnly(old, next Config) []string {
 		old, next any
 	}{
 		{"log.format", old.Log.Format, next.Log.Format},
+		{"mysql", old.MySQL, next.MySQL},
+		{"redis", old.Redis, next.Redis},
 		{"resolver", old.Resolver, next.Resolver},
 		{"learn.watch", old.Learn.Watch, next.Learn.Watch},
 		{"learn.junk", old.Learn.Junk, next.Learn.Junk},

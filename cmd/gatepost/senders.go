@@ -39,22 +39,48 @@ type sendersConfig struct {
 
 // senders are the parts that notice a stolen account, hold it and tell of it.
 type senders struct {
-	outgoing *outgoing.Queue
-	teller   *notice.Teller
-	keeper   *hold.Keeper
-	watcher  *abuse.Watcher
+	outgoing spool
+	teller   teller
+	watcher  watcher
 	places   atomic.Pointer[geo.Table]
+	on       atomic.Bool // whether mail of our own can be sent, where another process sends it
+
+	// What follows is nil in a process that asks another one.
+	queue  *outgoing.Queue
+	told   *notice.Teller
+	keeper *hold.Keeper
+	own    *abuse.Watcher
+}
+
+// spool has mail of our own that waits.
+type spool interface {
+	Add(m outgoing.Mail) error
+	On() bool
+	Wrote(messageID string) (outgoing.Kind, bool)
+}
+
+// teller tells people.
+type teller interface{ Tell(e notice.Event) }
+
+// watcher watches what accounts do. Nothing of it blocks.
+type watcher interface {
+	Sent(s abuse.Sent)
+	Bounced(b abuse.Bounced)
+	Refused(r abuse.Refused)
+	Login(l abuse.Login)
 }
 
 // newSenders builds them over the stores.
 func newSenders(ctx context.Context, cfg sendersConfig, s *stores, dataDirectory string, log *slog.Logger) (d *senders, err error) {
 	d = &senders{}
-	if d.outgoing, err = outgoing.New(cfg.Outgoing, filepath.Join(dataDirectory, "outgoing"), log); err != nil {
+	if d.queue, err = outgoing.New(cfg.Outgoing, filepath.Join(dataDirectory, "outgoing"), log); err != nil {
 		return nil, err
 	}
-	if d.teller, err = notice.New(cfg.Notices, notice.Deps{State: s.state, Mail: d.outgoing, Journal: s.journal}, log); err != nil {
+	d.outgoing = d.queue
+	if d.told, err = notice.New(cfg.Notices, notice.Deps{State: s.state, Mail: d.queue, Journal: s.journal}, log); err != nil {
 		return nil, err
 	}
+	d.teller = d.told
 	resolve := func(ctx context.Context, login mailaddr.Address) (mailaddr.Address, error) {
 		u, _, err := account.Resolve(ctx, s.accounts, login, cfg.Delimiter)
 		if errors.Is(err, account.ErrNotFound) { // removed since, or a login that the state knows alone
@@ -62,12 +88,15 @@ func newSenders(ctx context.Context, cfg sendersConfig, s *stores, dataDirectory
 		}
 		return u.Addr, err
 	}
-	deps := hold.Deps{Accounts: s.accounts, Journal: s.journal, Notice: d.teller, Resolve: resolve,
+	deps := hold.Deps{Accounts: s.accounts, Journal: s.own.journal, Notice: d.teller, Resolve: resolve,
 		Forgive: func(ctx context.Context, a mailaddr.Address, legitimate bool) error {
-			return d.watcher.Forgive(ctx, a, legitimate)
+			return d.own.Forgive(ctx, a, legitimate)
 		}}
 	if cfg.QueueHelper != "" {
 		deps.Queue = &queue.Client{Path: cfg.QueueHelper}
+	}
+	if s.own.shared != nil { // else nobody else has a queue to sweep
+		deps.State, deps.Host = s.own.hub.View("own"), cfg.Outgoing.Hostname
 	}
 	d.keeper = hold.New(deps, log)
 	watch := abuse.Deps{State: s.state, Act: d.keeper, Resolve: resolve}
@@ -75,18 +104,21 @@ func newSenders(ctx context.Context, cfg sendersConfig, s *stores, dataDirectory
 	if err := d.readPlaces(cfg.GeoFile); err != nil {
 		return nil, err
 	}
-	d.watcher, err = abuse.New(ctx, cfg.Abuse, watch, log)
-	return d, err
+	if d.own, err = abuse.New(ctx, cfg.Abuse, watch, log); err != nil {
+		return nil, err
+	}
+	d.watcher = d.own
+	return d, nil
 }
 
 // measure adds what they count to the metrics.
 func (d *senders) measure(s *stores) {
 	s.metrics.Gauge("gatepost_outgoing_waiting", "Messages of our own that wait to be sent.",
-		func() float64 { return float64(d.outgoing.Len()) })
+		func() float64 { return float64(d.queue.Len()) })
 	s.metrics.Gauge("gatepost_abuse_accounts", "Accounts whose sending is watched.",
-		func() float64 { return float64(d.watcher.Stats().Accounts) })
+		func() float64 { return float64(d.own.Stats().Accounts) })
 	s.metrics.Counter("gatepost_notices_missed_total", "Notices that were not told because too many waited.",
-		func() float64 { return float64(d.teller.Missed()) })
+		func() float64 { return float64(d.told.Missed()) })
 }
 
 // readPlaces reads the file of countries, "" for none.
@@ -105,14 +137,21 @@ func (d *senders) readPlaces(path string) error {
 // reconfigure takes new settings, which are valid. The socket of the queue
 // helper needs a restart.
 func (d *senders) reconfigure(cfg sendersConfig) error {
-	d.outgoing.Reconfigure(cfg.Outgoing)
-	d.watcher.Reconfigure(cfg.Abuse)
-	return errors.Join(d.teller.Reconfigure(cfg.Notices), d.readPlaces(cfg.GeoFile))
+	if d.own == nil {
+		d.on.Store(cfg.Outgoing.Address != "")
+		return d.readPlaces(cfg.GeoFile)
+	}
+	d.queue.Reconfigure(cfg.Outgoing)
+	d.own.Reconfigure(cfg.Abuse)
+	return errors.Join(d.told.Reconfigure(cfg.Notices), d.readPlaces(cfg.GeoFile))
 }
 
-// run runs them until ctx ends.
+// run runs those that are ours until ctx ends.
 func (d *senders) run(ctx context.Context, g *errgroup.Group) {
-	for _, part := range []func(context.Context) error{d.outgoing.Run, d.teller.Run, d.keeper.Run, d.watcher.Run} {
+	if d.own == nil {
+		return
+	}
+	for _, part := range []func(context.Context) error{d.queue.Run, d.told.Run, d.keeper.Run, d.own.Run} {
 		g.Go(func() error { return part(ctx) })
 	}
 }

@@ -34,14 +34,22 @@ func newServe(a *app) *cobra.Command {
 
 SIGTERM lets sessions in hand finish. SIGHUP reads the configuration and the
 DKIM keys again: a file with a fault changes nothing, and the log says why.
-Serve does not run as root; start it as the user that owns the mail.`,
-		Example:   "  gatepost serve --config /etc/gatepost/gatepost.yaml",
-		ValidArgs: daemonNames,
+Serve does not run as root; start it as the user that owns the mail.
+
+In the split shape "serve state" runs as the owner of the data directory and has
+all files. A named daemon that runs as somebody else asks it and opens none; it
+is known by its directory, which is called as the data directory with "-" and its
+name behind and belongs to its user.`,
+		Example:   "  gatepost serve --config /etc/gatepost/gatepost.yaml\n  gatepost serve state\n  gatepost serve milter",
+		ValidArgs: append(slices.Clone(daemonNames), stateName),
 		Args: func(_ *cobra.Command, args []string) error {
 			for _, d := range args {
-				if !slices.Contains(daemonNames, d) {
-					return fmt.Errorf("%q is none of the daemons %s", d, strings.Join(daemonNames, " "))
+				if !slices.Contains(daemonNames, d) && d != stateName {
+					return fmt.Errorf("%q is none of the daemons %s, nor %s", d, strings.Join(daemonNames, " "), stateName)
 				}
+			}
+			if slices.Contains(args, stateName) && len(args) > 1 {
+				return fmt.Errorf("%s is a process of its own: name no daemon beside it", stateName)
 			}
 			return nil
 		},
@@ -51,9 +59,9 @@ Serve does not run as root; start it as the user that owns the mail.`,
 				return err
 			}
 			if len(args) == 0 {
-				args = daemonNames
+				return serve(cmd.Context(), a, cfg, serving{names: daemonNames})
 			}
-			return serve(cmd.Context(), a, cfg, args)
+			return serve(cmd.Context(), a, cfg, serving{names: args, named: true})
 		},
 	}
 }
@@ -73,23 +81,17 @@ func quietLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-// checkUser refuses root, and any user who does not own the mail.
-func checkUser(cfg Config) error {
-	uid := os.Geteuid()
-	if uid == 0 {
-		return hint(errors.New("serve does not run as root"),
-			"systemd's unit runs it as vmail; by hand: setpriv --reuid=%d --regid=%d --clear-groups gatepost serve", cfg.MailUID, cfg.MailGID)
-	}
-	if uid != cfg.MailUID {
-		return hint(fmt.Errorf("serve runs as user id %d, but mail_uid is %d", uid, cfg.MailUID),
-			"set mail_uid to the owner of %s, and run serve as that user", cfg.MailRoot)
-	}
-	return nil
+// serving is what the arguments of serve say.
+type serving struct {
+	names []string
+	// named says that they were named, and not all by default.
+	named bool
 }
 
 // serve runs the named daemons until a signal ends them.
-func serve(ctx context.Context, a *app, cfg Config, names []string) error {
-	if err := checkUser(cfg); err != nil {
+func serve(ctx context.Context, a *app, cfg Config, what serving) error {
+	as, err := shapeOf(cfg, what.names, what.named)
+	if err != nil {
 		return err
 	}
 	limitGarbage()
@@ -98,29 +100,61 @@ func serve(ctx context.Context, a *app, cfg Config, names []string) error {
 	defer signal.Stop(hup)
 	level := new(slog.LevelVar)
 	log := newLog(os.Stderr, cfg.Log, level)
-	// A command may have it for a moment. Whether a gatepost answers is not
-	// asked: its socket may be the one that systemd holds for us.
-	lock, err := waitLock(ctx, cfg.DataDirectory, func() bool { return false })
-	if errors.Is(err, errLocked) {
-		return hint(err, "systemctl status gatepost, or fuser -v %s, shows which", filepath.Join(cfg.DataDirectory, "lock"))
-	}
-	if err != nil {
-		return lockHint(cfg, err)
-	}
-	defer lock.Close()
-	s, err := openStores(ctx, cfg, log)
+	s, d, done, err := build(ctx, cfg, what, as, log)
 	if err != nil {
 		return err
-	}
-	d, err := newDaemons(cfg, s, log)
-	if err != nil {
-		return errors.Join(err, s.close())
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	r := &reloader{path: a.configPath, start: cfg, stores: s, daemons: d, level: level, log: log}
-	err = runAll(ctx, r, hup, names)
-	return errors.Join(err, s.close())
+	return errors.Join(runAll(ctx, r, hup, what.names), done())
+}
+
+// build makes the stores and the daemons of a process, and what closes them.
+func build(ctx context.Context, cfg Config, what serving, as shape, log *slog.Logger) (*stores, *daemons, func() error, error) {
+	if as == asker {
+		s, err := askStores(ctx, cfg, what.names, log)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		d, err := newSome(s.adjusted(cfg), s, what.names, log)
+		if err != nil {
+			return nil, nil, nil, errors.Join(err, s.close())
+		}
+		return s, d, s.close, nil
+	}
+	lock, err := lockServe(ctx, cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	s, err := openStores(ctx, cfg, log)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, lock.Close())
+	}
+	done := func() error { return errors.Join(s.close(), lock.Close()) }
+	names := daemonNames
+	if as == keeper {
+		names = []string{"policyd"} // nobody asks it but "policy test"
+	}
+	d, err := newSome(cfg, s, names, log)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, done())
+	}
+	return s, d, done, nil
+}
+
+// lockServe takes the lock of the data directory. A command may have it for a
+// moment. Whether a gatepost answers is not asked: its socket may be the one that
+// systemd holds for us.
+func lockServe(ctx context.Context, cfg Config) (*os.File, error) {
+	lock, err := waitLock(ctx, cfg.DataDirectory, func() bool { return false })
+	if errors.Is(err, errLocked) {
+		return nil, hint(err, "systemctl status gatepost, or fuser -v %s, shows which", filepath.Join(cfg.DataDirectory, "lock"))
+	}
+	if err != nil {
+		return nil, lockHint(cfg, err)
+	}
+	return lock, nil
 }
 
 // limitGarbage lets the collector run before garbage takes as much as what
@@ -136,13 +170,7 @@ func limitGarbage() {
 // that fails ends all: half a Gatepost is worse than a restart.
 func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []string) error {
 	cfg, log := r.start, r.log
-	backend := r.stores.backend()
-	backend.Health = r.daemons.health
-	backend.Policy = r.daemons.policyd
-	backend.Rules = r.daemons.judge
-	backend.Lists, backend.Maps, backend.Release = r.daemons.judge.lists, r.daemons.judge.maps, r.daemons.judge.releaser
-	sockets := append(r.daemons.sockets(names), socket{name: "admin", dir: runtimeDir, mode: 0o600,
-		serve: admin.New([]int{0, cfg.MailUID}, backend, log).Serve})
+	sockets := append(r.daemons.sockets(names), r.private(names)...)
 	lns, err := openSockets(cfg, sockets, log)
 	if err != nil {
 		return err
@@ -170,13 +198,9 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	serveAll(ctx, g, sockets, lns)
-	r.daemons.judge.run(ctx, g, r.stores)
-	r.stores.senders.run(ctx, g)
-	g.Go(func() error { r.stores.sinks.Run(ctx); return nil })
-	g.Go(func() error { r.stores.logs.Run(ctx); return nil })
+	r.background(ctx, g)
 	g.Go(func() error { r.loop(ctx, hup); return nil })
 	g.Go(func() error { watchdog(ctx, r.daemons, log); return nil })
-	g.Go(func() error { r.stores.keys.Run(ctx, r.stores.freshDNS); return nil })
 	g.Go(func() error {
 		// At the beginning of the end: systemd then waits for no watchdog.
 		<-ctx.Done()
@@ -189,6 +213,46 @@ func runAll(ctx context.Context, r *reloader, hup <-chan os.Signal, names []stri
 	err = g.Wait()
 	log.LogAttrs(ctx, slog.LevelInfo, "stopped")
 	return err
+}
+
+// background runs what works without being asked, until ctx ends.
+func (r *reloader) background(ctx context.Context, g *errgroup.Group) {
+	s, d := r.stores, r.daemons
+	if d.judge != nil {
+		d.judge.run(ctx, g, s)
+	}
+	if d.watcher != nil {
+		g.Go(func() error { return d.watcher.Run(ctx) })
+	}
+	g.Go(func() error { return s.guard.Run(ctx) })
+	if s.own == nil {
+		s.ask(ctx, g)
+		return
+	}
+	s.senders.run(ctx, g)
+	g.Go(func() error { return s.own.hub.Run(ctx) })
+	for _, f := range []func(context.Context){s.own.sinks.Run, s.own.logs.Run} {
+		g.Go(func() error { f(ctx); return nil })
+	}
+	g.Go(func() error { s.own.keys.Run(ctx, s.own.freshDNS); return nil })
+}
+
+// private returns the sockets of the process that has the files: that of the
+// command line, and in the split shape that of the daemons.
+func (r *reloader) private(names []string) []socket {
+	if r.stores.own == nil {
+		return nil
+	}
+	backend := r.stores.backend()
+	backend.Health = r.daemons.health
+	backend.Policy = r.daemons.policyd
+	backend.Rules = r.daemons.judge
+	backend.Lists, backend.Maps, backend.Release = r.daemons.judge.lists, r.daemons.judge.maps, r.daemons.judge.releaser
+	all := []socket{{name: "admin", dir: runtimeDir, mode: 0o600, serve: admin.New([]int{0, os.Geteuid()}, backend, r.log).Serve}}
+	if slices.Contains(names, stateName) {
+		all = append(all, socket{name: stateName, dir: runtimeDir, mode: 0o660, serve: r.stateServer().Serve})
+	}
+	return all
 }
 
 // serveAll serves each socket until ctx ends. The milter and lmtpd then finish

@@ -63,7 +63,9 @@ func (a *app) scriptsOf(cmd *cobra.Command, text string, rules sieveRules) (*scr
 	if err != nil {
 		return nil, addr, err
 	}
-	if err := becomeOwner(cfg); err != nil {
+	mail := cfg
+	mail.DataDirectory = cfg.MailRoot // scripts are with the mail, in whatever shape
+	if err := becomeOwner(mail); err != nil {
 		return nil, addr, err
 	}
 	if os.Geteuid() != cfg.MailUID {

@@ -29,8 +29,10 @@ func sinkBan(b guard.Ban) sink.Ban {
 }
 
 // newSinks makes the sinks for the bans of g that bite as a whole.
-func newSinks(cfg sink.Config, runtimeDir string, g *guard.Guard, log *slog.Logger) (*sink.Sinks, error) {
-	cfg.Nftables.Socket = filepath.Join(runtimeDir, "firewall")
+func newSinks(all Config, g *guard.Guard, log *slog.Logger) (*sink.Sinks, error) {
+	cfg := all.BanSinks
+	cfg.Nftables.Socket = filepath.Join(all.RuntimeDirectory, "firewall")
+	cfg.Command.Told = filepath.Join(all.DataDirectory, "ban_command.jsonl")
 	return sink.New(cfg, func(ctx context.Context) ([]sink.Ban, error) {
 		all, err := g.Bans(ctx)
 		if err != nil || g.Mode() != unit.Enforce {

@@ -36,8 +36,7 @@ type judge struct {
 	maps     *maps.Maps
 	memory   *known.Memory
 	evidence *evidence.Gatherer
-	releaser *release.Releaser
-	watcher  *watch.Watcher // nil when nothing is learned from moves
+	releaser *release.Releaser // nil where the quarantine is not ours
 }
 
 func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logger) (j *judge, err error) {
@@ -64,16 +63,23 @@ func newJudge(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logg
 			return account.MaySend(ctx, s.accounts, user, as, cfg.RecipientDelimiter)
 		},
 	}, log)
-	if j.releaser, err = newReleaser(cfg, s, verdicts, log); err != nil {
-		return nil, err
-	}
-	if cfg.Learn.Watch {
-		j.watcher = watch.New(watch.Config{
-			MailRoot: cfg.MailRoot, Junk: cfg.Learn.Junk, Trash: cfg.Learn.Trash, Trace: cfg.trace(),
-		}, watch.Deps{Learner: s.learn, Filings: s.learn, Correspondents: j.memory}, log)
+	if s.own != nil {
+		if j.releaser, err = newReleaser(cfg, s, verdicts, log); err != nil {
+			return nil, err
+		}
 	}
 	s.measureJudge(j)
 	return j, nil
+}
+
+// newWatcher returns who learns from moves in mailboxes, nil when nothing is.
+func newWatcher(cfg Config, s *stores, log *slog.Logger) *watch.Watcher {
+	if !cfg.Learn.Watch {
+		return nil
+	}
+	return watch.New(watch.Config{
+		MailRoot: cfg.MailRoot, Junk: cfg.Learn.Junk, Trash: cfg.Learn.Trash, Trace: cfg.trace(),
+	}, watch.Deps{Learner: s.learn, Filings: s.learn, Correspondents: s.memory}, log)
 }
 
 // scan judges a message by the configuration in force.
@@ -84,13 +90,14 @@ func (j *judge) scan(_ scan.Config, m scan.Message, now time.Time) scan.Result {
 // Rules returns the rules in force, with what each has hit.
 func (j *judge) Rules() []scan.State { return j.engine.Load().Rules() }
 
-// run keeps lists, maps, quarantine and the watcher going until ctx ends.
+// run keeps lists, maps and quarantine going until ctx ends.
 func (j *judge) run(ctx context.Context, g *errgroup.Group, s *stores) {
-	for _, f := range []func(context.Context){j.lists.Run, j.maps.Run, s.quarantine.Run, j.releaser.Run} {
-		g.Go(func() error { f(ctx); return nil })
+	all := []func(context.Context){j.lists.Run, j.maps.Run}
+	if s.own != nil {
+		all = append(all, s.own.quarantine.Run, j.releaser.Run)
 	}
-	if j.watcher != nil {
-		g.Go(func() error { return j.watcher.Run(ctx) })
+	for _, f := range all {
+		g.Go(func() error { f(ctx); return nil })
 	}
 }
 
@@ -137,7 +144,7 @@ func (c *Config) trace() learn.TraceConfig {
 // delivery, and learns that they are ham.
 func newReleaser(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logger) (*release.Releaser, error) {
 	return release.New(release.Deps{
-		Spool: s.quarantine, Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal,
+		Spool: s.own.quarantine, Accounts: s.accounts, Verdicts: verdicts, Journal: s.journal,
 		Handover: lmtp.Client{
 			Path: filepath.Join(cfg.QueueDirectory, "gatepost", "lmtp"), Hostname: cfg.Hostname, Timeout: time.Minute,
 		},
@@ -184,14 +191,17 @@ func (s *stores) measureJudge(j *judge) {
 	count("gatepost_greylist_deferred_total", "Questions that were answered with: come back later.", func() uint64 { return s.greylist.Stats().Deferred })
 	count("gatepost_greylist_passed_total", "Strangers who came back and were let in.", func() uint64 { return s.greylist.Stats().Passed })
 	count("gatepost_greylist_faults_total", "Mail that did not wait because the state did not answer.", func() uint64 { return s.greylist.Stats().Faults })
+	if s.own == nil {
+		return
+	}
 	s.metrics.Gauge("gatepost_quarantine_entries", "Messages in quarantine.",
-		func() float64 { return float64(s.quarantine.Stats().Entries) })
+		func() float64 { return float64(s.own.quarantine.Stats().Entries) })
 	s.metrics.Gauge("gatepost_quarantine_bytes", "What the messages in quarantine take on the disk.",
-		func() float64 { return float64(s.quarantine.Stats().Bytes) })
+		func() float64 { return float64(s.own.quarantine.Stats().Bytes) })
 	s.metrics.Counter("gatepost_quarantine_evicted_total", "Messages that went before their time because the quarantine was full.",
-		func() float64 { return float64(s.quarantine.Stats().Evicted) })
+		func() float64 { return float64(s.own.quarantine.Stats().Evicted) })
 	s.metrics.Counter("gatepost_quarantine_refused_total", "Messages that could not be put into quarantine; their senders were asked to come back.",
-		func() float64 { return float64(s.quarantine.Stats().Refused) })
+		func() float64 { return float64(s.own.quarantine.Stats().Refused) })
 }
 
 // mailboxes tells the learner of accounts.

@@ -33,6 +33,9 @@ func units(t *testing.T) []string {
 	}
 	var out []string
 	for _, name := range append(names, sockets...) {
+		if strings.Contains(name, "@") { // of the split shape: split_test.go
+			continue
+		}
 		b, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -38,6 +38,9 @@ type Backend struct {
 	// Policy is nil where no policy server runs.
 	Policy  policyTester
 	Metrics http.Handler
+	State   stateAdmin
+	// Backup is nil where no store is open.
+	Backup backupSource
 	// Health returns what is wrong, or nil.
 	Health func(context.Context) error
 }
@@ -67,6 +70,7 @@ var sentinels = map[error]string{
 	account.ErrExists:   "exists",
 	account.ErrNoDomain: "no-domain",
 	account.ErrNotEmpty: "not-empty",
+	account.ErrReadOnly: "read-only",
 	account.ErrInvalid:  "invalid",
 	account.ErrLoop:     "loop",
 	journal.ErrNotFound: "no-story",

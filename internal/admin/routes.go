@@ -37,6 +37,8 @@ func (s *Server) routes(b Backend) {
 	s.holdRoutes(b.Hold, b.Signals)
 	s.greylistRoutes(b.Greylist)
 	s.journalRoutes(b.Journal)
+	s.stateRoutes(b.State)
+	s.backupRoutes(b.Backup)
 	s.learnRoutes(b.Learn)
 	s.quarantineRoutes(b.Quarantine, b.Release)
 	s.handle("GET /v1/rules", func(*http.Request) (any, error) { return b.Rules.Rules(), nil })

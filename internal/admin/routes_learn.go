@@ -104,6 +104,8 @@ func learnError(err error) error {
 		return &Error{Status: http.StatusNotFound, Text: err.Error()}
 	case errors.Is(err, learn.ErrTooMany), errors.Is(err, learn.ErrSource), errors.Is(err, learn.ErrFeatures), errors.Is(err, learn.ErrChoice):
 		return badRequest(err)
+	case errors.Is(err, learn.ErrLater), errors.Is(err, learn.ErrFull):
+		return &Error{Status: http.StatusServiceUnavailable, Text: err.Error()}
 	}
 	return err
 }

@@ -20,7 +20,7 @@ const module = "github.com/gatepost/gatepost"
 // ground lists the packages that stay on the ground.
 var ground = []string{
 	"internal/ascii", "internal/brand", "internal/dkimimport", "internal/dsn", "internal/fit", "internal/freemail", "internal/header", "internal/link", "internal/mailaddr", "internal/maildirsize", "internal/mailauth/arc",
-	"internal/mailauth/authres", "internal/mailauth/dkim", "internal/mailerr", "internal/netaddr", "internal/rawmsg", "internal/rawmsg/hostile", "internal/received", "internal/reply", "internal/secret", "internal/spool",
+	"internal/mailauth/authres", "internal/mailauth/dkim", "internal/mailerr", "internal/netaddr", "internal/rawmsg", "internal/rawmsg/hostile", "internal/received", "internal/reply", "internal/seal", "internal/secret", "internal/spool",
 	"internal/unit", "internal/verdict",
 }
 

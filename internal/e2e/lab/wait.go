@@ -46,6 +46,20 @@ func (l *Lab) Until(what string, try func() error) error {
 	}
 }
 
+// UntilQueued is Until with three times the patience, for mail that Postfix has
+// put off: its queue manager keeps the answer to the last address that it looked
+// up for 30 seconds, also that there was none.
+func (l *Lab) UntilQueued(what string, try func() error) error {
+	var err error
+	for range 3 {
+		var end hopeless
+		if err = l.Until(what, try); err == nil || errors.As(err, &end) {
+			break
+		}
+	}
+	return err
+}
+
 // Log returns what the log of that name holds: maillog, dovecot, gatepost.
 func (l *Lab) Log(name string) string {
 	b, err := os.ReadFile(l.logPath(name))

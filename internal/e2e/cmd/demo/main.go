@@ -24,7 +24,22 @@ func main() {
 	keep := flag.Bool("keep", false, "stay up after the last step")
 	optional := flag.Bool("optional", false, "skip by name, with success, what the machine lacks, unless CI=true")
 	steps := flag.String("steps", "", "run only these steps, such as 1,3; empty means all")
+	split := flag.Bool("split", false, "run the daemons as five processes of five users")
+	helps := flag.Bool(lab.Split[1:], false, "what -split starts inside")
 	flag.Parse()
+	if *helps {
+		if err := supervise(flag.Arg(0), flag.Arg(1)); err != nil {
+			fmt.Fprintln(os.Stderr, "demo: error:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if *split {
+		if err := splitShape(); err != nil {
+			fmt.Fprintln(os.Stderr, "demo: error:", err)
+			os.Exit(1)
+		}
+	}
 	if err := lab.Enter(); err != nil {
 		var missing *lab.Missing
 		if *optional && errors.As(err, &missing) && os.Getenv("CI") != "true" {
@@ -40,9 +55,21 @@ func main() {
 	}
 }
 
+// splitShape has the lab start gatepost as five processes, by this program.
+func splitShape() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return os.Setenv(lab.EnvSplit, self)
+}
+
 func run(steps string, keep bool) (err error) {
 	began := time.Now()
 	fmt.Println("Gatepost beside Postfix and Dovecot, in a network of its own.")
+	if os.Getenv(lab.EnvSplit) != "" {
+		fmt.Println("Its daemons are five processes of five users, of which one has files.")
+	}
 	l, err := lab.Start(lab.Options{Config: tour.Config})
 	if err != nil {
 		return err
@@ -67,6 +94,11 @@ func run(steps string, keep bool) (err error) {
 		}
 		if err := t.Run(i+1, s); err != nil {
 			return err
+		}
+	}
+	if os.Getenv(lab.EnvSplit) != "" && (len(wanted) == 0 || slices.Contains(wanted, "7")) {
+		if err := banEverywhere(l); err != nil {
+			return fmt.Errorf("step 7: %w", err)
 		}
 	}
 	fmt.Printf("\nAll of it worked, in %.1f s.\n", time.Since(began).Seconds())
