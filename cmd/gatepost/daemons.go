@@ -162,10 +162,14 @@ func (d *daemons) ended() func(ctx context.Context, queueID string, outbound boo
 // what users move.
 func (d *daemons) newDelivery(cfg Config, s *stores, verdicts *delivery.Verdicts, log *slog.Logger) (err error) {
 	d.scripts = script.New(scriptConfig(cfg, cfg.Managesieve))
-	if d.filter, err = filter.New(cfg.Sieve, filter.Deps{
+	deps := filter.Deps{
 		Accounts: s.accounts, Scripts: d.scripts, State: s.state, Outgoing: s.senders.outgoing,
 		Limits: s.limiter, Standings: s.rates, SRS: d.forward.srs,
-	}); err != nil {
+	}
+	if d.judge != nil { // a nil pointer in the interface would be asked
+		deps.Lists = sieveLists{d.judge.maps}
+	}
+	if d.filter, err = filter.New(cfg.Sieve, deps); err != nil {
 		return err
 	}
 	if d.lmtpd, err = lmtpd.New(cfg.Lmtpd, lmtpd.Deps{

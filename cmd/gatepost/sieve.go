@@ -28,13 +28,17 @@ func newSieve(a *app, rules sieveRules) *cobra.Command {
 	return cmd
 }
 
-// globalScript is the script that include :global means by name.
-func (a *app) globalScript(name string) (string, error) {
+// globalScripts returns what include :global means by name. It is called before
+// the rights change: the owner of the mail may not be able to read the
+// configuration.
+func (a *app) globalScripts() func(name string) (string, error) {
 	cfg, err := a.load()
-	if err != nil {
-		return "", err
+	return func(name string) (string, error) {
+		if err != nil {
+			return "", err
+		}
+		return cfg.Sieve.Global(name)
 	}
-	return cfg.Sieve.Global(name)
 }
 
 // scriptConfig returns where scripts are and how many there may be.
@@ -175,7 +179,7 @@ a warning. "-" reads stdin.`,
 				return err
 			}
 		}
-		check := script.Checker{Global: a.globalScript}
+		check := script.Checker{Global: a.globalScripts()}
 		var addr mailaddr.Address
 		if *user != "" {
 			var err error
@@ -284,11 +288,12 @@ there is room for it. Without FILE, or with "-", it comes from stdin.`,
 		if err != nil {
 			return err
 		}
+		global := a.globalScripts()
 		s, addr, err := a.scriptsOf(cmd, args[0], rules)
 		if err != nil {
 			return err
 		}
-		c := checkScript(&script.Checker{Store: s, Global: a.globalScript}, addr, args[1], src)
+		c := checkScript(&script.Checker{Store: s, Global: global}, addr, args[1], src)
 		c.print(cmd.ErrOrStderr())
 		if len(c.Faults) > 0 {
 			return &saidNo{}
@@ -312,6 +317,7 @@ func newSieveActivate(a *app, rules sieveRules) *cobra.Command {
 		if *none == (len(args) == 2) {
 			return &misuse{hint(errors.New("name a script, or say --none"), "gatepost sieve list %s shows them", args[0])}
 		}
+		global := a.globalScripts()
 		s, addr, err := a.scriptsOf(cmd, args[0], rules)
 		if err != nil {
 			return err
@@ -319,23 +325,23 @@ func newSieveActivate(a *app, rules sieveRules) *cobra.Command {
 		if *none {
 			return kinderScript(s.Activate(addr, ""), addr)
 		}
-		return activateScript(a, cmd.ErrOrStderr(), s, addr, args[1])
+		return activateScript(&script.Checker{Store: s, Global: global}, cmd.ErrOrStderr(), addr, args[1])
 	}
 	return cmd
 }
 
 // activateScript checks a script again: another program may have put it there.
-func activateScript(a *app, talk io.Writer, s *script.Store, user mailaddr.Address, name string) error {
-	src, err := s.Read(user, name)
+func activateScript(check *script.Checker, talk io.Writer, user mailaddr.Address, name string) error {
+	src, err := check.Store.Read(user, name)
 	if err != nil {
 		return kinderScript(err, user)
 	}
-	c := checkScript(&script.Checker{Store: s, Global: a.globalScript}, user, name, src)
+	c := checkScript(check, user, name, src)
 	c.print(talk)
 	if len(c.Faults) > 0 {
 		return &saidNo{}
 	}
-	return kinderScript(s.Activate(user, name), user)
+	return kinderScript(check.Store.Activate(user, name), user)
 }
 
 func newSieveRemove(a *app, rules sieveRules) *cobra.Command {

@@ -79,7 +79,7 @@ neither vacation nor duplicate has seen anybody. SCRIPT or MESSAGE may be "-".`,
 		if len(raw) > maxTried {
 			return fmt.Errorf("%s is larger than %d MB: delivery filters no such message", args[1], maxTried>>20)
 		}
-		check := script.Checker{Global: a.globalScript}
+		check := script.Checker{Global: a.globalScripts()}
 		var addr mailaddr.Address
 		if *user != "" {
 			if check.Store, addr, err = a.scriptsOf(cmd, *user, rules); err != nil {

@@ -22,8 +22,10 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"github.com/gatepost/gatepost/internal/dsn"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailerr"
+	"github.com/gatepost/gatepost/internal/rawmsg"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -46,10 +48,11 @@ type script struct {
 	mu      sync.Mutex
 	answers []error
 	got     []envelope
+	raws    [][]byte
 	at      []time.Time
 }
 
-func (s *script) send(_ context.Context, e envelope, _ []byte) error {
+func (s *script) send(_ context.Context, e envelope, raw []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.at = append(s.at, time.Now())
@@ -60,7 +63,7 @@ func (s *script) send(_ context.Context, e envelope, _ []byte) error {
 			return err
 		}
 	}
-	s.got = append(s.got, e)
+	s.got, s.raws = append(s.got, e), append(s.raws, raw)
 	return nil
 }
 
@@ -158,6 +161,56 @@ func TestLongSender(t *testing.T) {
 			t.Errorf("sent %+v, want one from %s", s.got, from)
 		}
 	})
+}
+
+// TestRefusedRedirect: a redirect that the smtpd refuses for good comes back to
+// its sender, who can read why; mail without a sender does not.
+func TestRefusedRedirect(t *testing.T) {
+	refusal := mailerr.With(mailerr.Permanent, &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such\r\nuser"})
+	for _, tc := range []struct {
+		name string
+		kind Kind
+		from mailaddr.Address
+		want bool
+	}{
+		{"redirect", Redirect, addr("dave@example.net"), true},
+		{"redirect of a bounce", Redirect, mailaddr.Address{}, false},
+		{"notice", Notice, addr("gatepost@example.org"), false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{answers: []error{refusal}}
+			q := queue(t, t.TempDir(), s)
+			m := notice("<gone@example.org>")
+			m.Kind, m.MailFrom = tc.kind, tc.from
+			m.Raw = []byte("Subject: Round\r\nX-Odd: \x00--\r\n\r\nsecret body\r\n")
+			if err := q.Add(m); err != nil {
+				t.Fatal(err)
+			}
+			run(t, q, time.Minute)
+			if (len(s.got) == 1) != tc.want {
+				t.Fatalf("%s: %d messages followed", tc.name, len(s.got))
+			}
+			if !tc.want {
+				return
+			}
+			e, raw := s.got[0], s.raws[0]
+			if e.Kind != Report || !e.MailFrom.IsNull() || e.RcptTo[0] != tc.from {
+				t.Errorf("%s: %+v", tc.name, e)
+			}
+			report, ok := dsn.Parse(rawmsg.Scan(raw, rawmsg.Default()))
+			if !ok || len(report.Failed) != 1 || report.Failed[0] != m.RcptTo[0] || report.MessageID != "" {
+				t.Errorf("%s: a reader sees %+v, %v in\n%s", tc.name, report, ok, raw)
+			}
+			for _, want := range []string{"Auto-Submitted: auto-replied\n", "Status: 5.1.1\n", "\nSubject: Round\n", "no such  user"} {
+				if !strings.Contains(string(raw), want) {
+					t.Errorf("%s: no %q in\n%s", tc.name, want, raw)
+				}
+			}
+			if strings.Contains(string(raw), "secret body") {
+				t.Errorf("%s: the body comes back:\n%s", tc.name, raw)
+			}
+		})
+	}
 }
 
 // TestUnreadable: what could not be read back is not taken.

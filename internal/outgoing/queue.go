@@ -208,10 +208,14 @@ func (q *Queue) try(ctx context.Context, name string) {
 	case err == nil:
 		q.done(ctx, name, e)
 	case errors.As(err, &some):
+		back := e
+		back.RcptTo = some.to
+		q.bounce(ctx, back, raw, err)
 		q.log.LogAttrs(ctx, slog.LevelError, "mail of our own is refused for some recipients", append(attrs(e), slog.Any("err", err))...)
 		q.done(ctx, name, e)
 	case ctx.Err() != nil:
 	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.Load().GiveUp.Std():
+		q.bounce(ctx, e, raw, err)
 		q.giveUp(ctx, name, e, err)
 	default:
 		q.later(ctx, name, e, err)

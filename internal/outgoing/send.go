@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/gatepost/gatepost/internal/ascii"
+	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailerr"
 )
 
@@ -77,21 +78,26 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 		return fmt.Errorf("end of DATA: %w", err)
 	}
 	if refused != nil {
-		return &partly{refused}
+		return refused
 	}
 	return nil
 }
 
 // partly means that the message was taken for some recipients, and will never be
 // for the others.
-type partly struct{ refused error }
+type partly struct {
+	refused error
+	to      []mailaddr.Address
+}
 
 func (p *partly) Error() string { return p.refused.Error() }
+func (p *partly) Unwrap() error { return p.refused }
 
 // recipients names them all. One that is refused for good keeps the message from
 // nobody else; one that is to be tried later keeps it from all, until then.
-func recipients(c *smtp.Client, e envelope) (refused, err error) {
+func recipients(c *smtp.Client, e envelope) (refused *partly, err error) {
 	var all []error
+	var to []mailaddr.Address
 	for _, r := range e.RcptTo {
 		err := c.Rcpt(r.String(), nil)
 		if err == nil {
@@ -101,12 +107,15 @@ func recipients(c *smtp.Client, e envelope) (refused, err error) {
 		if mailerr.ClassOf(err) != mailerr.Permanent {
 			return nil, err
 		}
-		all = append(all, err)
+		all, to = append(all, err), append(to, r)
 	}
 	if len(all) == len(e.RcptTo) {
 		return nil, mailerr.With(mailerr.Permanent, errors.Join(all...))
 	}
-	return errors.Join(all...), nil
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return &partly{errors.Join(all...), to}, nil
 }
 
 // options asks for SMTPUTF8 (RFC 6531) where an address or the header needs it

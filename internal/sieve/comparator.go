@@ -42,6 +42,14 @@ func (c comparator) fold(s string) string {
 	return s
 }
 
+// foldShift is how many bytes fold folds in a step, as a power of two.
+func (c comparator) foldShift() int {
+	if c == unicodeCasemap {
+		return 2
+	}
+	return 5
+}
+
 // compare takes both folded.
 func (c comparator) compare(value, key string) int {
 	if c == asciiNumeric {

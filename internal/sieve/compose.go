@@ -11,6 +11,7 @@ import (
 	"github.com/gatepost/gatepost/internal/ascii"
 	"github.com/gatepost/gatepost/internal/header"
 	"github.com/gatepost/gatepost/internal/mailaddr"
+	"github.com/gatepost/gatepost/internal/rawmsg"
 )
 
 // maxSubject bounds a subject that we write, in characters.
@@ -64,6 +65,18 @@ func (l *letter) text(s string) {
 	if err := w.Close(); err != nil && l.err == nil {
 		l.err = err
 	}
+}
+
+// entity writes a MIME entity with the fields of its content; others that a
+// script has there would make it somebody else's message.
+func (l *letter) entity(s string) {
+	m := rawmsg.Scan([]byte(s), rawmsg.Default())
+	for i := range m.Fields {
+		if strings.HasPrefix(lowerASCII(m.Fields[i].Name), "content-") {
+			l.buf.WriteString(strings.TrimRight(string(m.Fields[i].Raw), "\r\n") + "\r\n")
+		}
+	}
+	l.buf.WriteString("\r\n" + strings.TrimSuffix(s[m.HeaderEnd:], "\r\n") + "\r\n")
 }
 
 func hasLongLine(s string) bool {
@@ -148,7 +161,7 @@ func writeAnswer(env *Env, msg *Message, v *VacationAction, from, id string) ([]
 	l.field("X-Auto-Response-Suppress", "All")
 	if v.MIME {
 		l.field("MIME-Version", "1.0")
-		l.buf.WriteString(strings.TrimSuffix(v.Reason, "\r\n") + "\r\n")
+		l.entity(v.Reason)
 		return l.bytes()
 	}
 	l.text(v.Reason)

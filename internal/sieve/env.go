@@ -104,7 +104,10 @@ type Settings struct {
 	// DefaultMailbox is where keep files; "" is INBOX.
 	DefaultMailbox string
 	Vacation       VacationSettings
-	Notify         NotifySettings
+	// OwnFrom takes :from of vacation and notify only for an address of the
+	// user's, with a detail or without.
+	OwnFrom bool
+	Notify  NotifySettings
 	// RedirectFrom is the sender of redirected mail whose sender is not null.
 	RedirectFrom SenderRule
 }
@@ -128,9 +131,11 @@ type Event struct {
 	Text string
 }
 
-func (m *machine) delimiter() string {
-	if d := m.env.Settings.RecipientDelimiter; d != "" {
-		return d
+func (m *machine) delimiter() string { return m.env.Settings.delimiter() }
+
+func (s *Settings) delimiter() string {
+	if s.RecipientDelimiter != "" {
+		return s.RecipientDelimiter
 	}
 	return "+"
 }

@@ -144,7 +144,9 @@ func (m *machine) content(p *rawmsg.Part, around string) []string {
 		m.spend((len(pre) + len(post)) >> 6)
 		return []string{string(cutBoundary(pre, true)), string(cutBoundary(post, false))}
 	case p.Is("message", "rfc822") && len(p.Children) > 0:
-		return []string{string(trimBlankLine(scan.Bytes(p.Children[0].Header)))}
+		head := trimBlankLine(scan.Bytes(p.Children[0].Header))
+		m.spend(len(head) >> 6)
+		return []string{string(head)}
 	}
 	return []string{m.decoded(p)}
 }
@@ -208,6 +210,7 @@ func (m *machine) readable(p *rawmsg.Part) string {
 	}
 	s := m.decoded(p)
 	if !p.Is("text", "html") && !p.Is("application", "xhtml+xml") {
+		m.spend(len(s) >> 6)
 		return strings.ToValidUTF8(s, "")
 	}
 	key := bodyKey{part: p, readable: true}

@@ -115,6 +115,7 @@ func (t *dateTest) eval(m *machine) (bool, error) {
 func (t *dateTest) time(m *machine) (time.Time, bool) {
 	when := m.env.Now
 	if !t.current {
+		m.spend(20 + len(m.msg.head.list)>>4)
 		values := t.index.pick(m.msg.head.raws(lowerASCII(t.field.eval(m))))
 		if len(values) == 0 {
 			return when, false

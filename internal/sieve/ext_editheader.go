@@ -19,13 +19,16 @@ func headerDefs() []*def {
 }
 
 // protected reports whether a field stays as it is. Subject can always be
-// changed (RFC 5293 §6); Received and Auto-Submitted are never deleted.
+// changed (RFC 5293 §6); Received and Auto-Submitted are never deleted, and what
+// ends a loop is neither that nor added.
 func protected(set map[string]bool, name string, deleting bool) bool {
 	switch name = lowerASCII(name); name {
 	case "subject":
 		return false
 	case "received", "auto-submitted":
 		return deleting
+	case redirectMarkName:
+		return true
 	}
 	return set[name]
 }
@@ -172,7 +175,9 @@ func (d *deleteHeader) exec(m *machine) error {
 				return err
 			}
 		}
-		drop[i] = found
+		if found {
+			drop[i] = true
+		}
 	}
 	if len(drop) == 0 {
 		return nil

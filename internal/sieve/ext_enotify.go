@@ -117,6 +117,10 @@ func (n *notifyCommand) exec(m *machine) error {
 		if _, err := outAddress(a.From); err != nil {
 			return fmt.Errorf("%w: notify: %w", ErrScript, err)
 		}
+		if !m.env.maySend(a.From) {
+			m.warn("notify: %s is no address of the user", quoteShort(a.From))
+			a.From = ""
+		}
 	}
 	if a.Importance = n.importance.eval(m); !isImportance(a.Importance) {
 		a.Importance = "2"

@@ -115,7 +115,7 @@ func buildMailboxExists(c *compiler, cl *call) any {
 func (t *mailboxExists) eval(m *machine) (bool, error) {
 	for _, n := range t.names {
 		name := n.eval(m)
-		m.spend(50)
+		m.spend(diskSteps)
 		if !utf8.ValidString(name) || m.env.Mailboxes == nil || !m.env.Mailboxes.Exists(m.ctx, name) {
 			return false, m.over()
 		}
@@ -148,7 +148,7 @@ func (t *specialUse) eval(m *machine) (bool, error) {
 		return false, nil
 	}
 	for _, u := range t.uses {
-		m.spend(50)
+		m.spend(diskSteps)
 		if !m.env.Mailboxes.SpecialUse(m.ctx, mailbox, u.eval(m)) {
 			return false, m.over()
 		}
@@ -268,7 +268,7 @@ func (t *duplicateTest) eval(m *machine) (bool, error) {
 		value = vs[0]
 	}
 	id := digest("duplicate", t.handle.eval(m), value)
-	m.spend(100)
+	m.spend(memorySteps)
 	seen := false
 	if m.env.Memory != nil {
 		var err error

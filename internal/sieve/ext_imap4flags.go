@@ -49,8 +49,7 @@ type flagCommand struct {
 }
 
 func (f *flagCommand) exec(m *machine) error {
-	flags := splitFlags(evalAll(f.flags, m))
-	m.spend(len(flags))
+	flags := m.flags(f.flags)
 	var old []string
 	if f.to != nil {
 		old = splitFlags([]string{f.to.value(m)})
@@ -82,6 +81,17 @@ func (m *machine) internalFlags() []string {
 		return m.res.flags
 	}
 	return m.orig.flags
+}
+
+// flags returns the flags in strings of a script.
+func (m *machine) flags(list []text) []string {
+	ss := evalAll(list, m)
+	n := 0
+	for _, s := range ss {
+		n += 1 + len(s)>>2
+	}
+	m.spend(n)
+	return splitFlags(ss)
 }
 
 // splitFlags reads lists of flags in strings. What is no flag is dropped
@@ -143,7 +153,7 @@ func (c *compiler) flags(cl *call) ([]text, bool) {
 // internal variable.
 func (m *machine) storeFlags(flags []text, given bool) []string {
 	if given {
-		return addFlags(nil, splitFlags(evalAll(flags, m)))
+		return addFlags(nil, m.flags(flags))
 	}
 	if m.res.setFlag {
 		return slices.Clone(m.res.flags)

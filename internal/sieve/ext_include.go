@@ -61,12 +61,13 @@ func (i *includeCommand) exec(m *machine) error {
 		return nil
 	}
 	m.ran[i.prog] = true
-	outer, p := m.frame, m.unit.progs[i.prog]
+	outer, matched, p := m.frame, m.matched, m.unit.progs[i.prog]
+	m.matched = nil // each script has its own (RFC 6609 §3)
 	m.depth++
 	m.spend(1 + p.locals)
 	m.enter(p)
 	err := m.run(p.body)
-	m.frame = outer
+	m.frame, m.matched = outer, matched
 	m.depth--
 	if errors.Is(err, errReturn) {
 		return nil

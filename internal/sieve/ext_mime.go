@@ -74,6 +74,7 @@ func (x *mimeScope) values(m *machine, name, value string) []string {
 	if x.option == "" {
 		return []string{value}
 	}
+	m.spend(40 + len(value)>>3)
 	typ, subtype, params := contentValue(name, value)
 	switch x.option {
 	case "type":
@@ -237,6 +238,7 @@ func buildExtract(c *compiler, cl *call) any {
 func (e *extractCommand) exec(m *machine) error {
 	s := m.readable(m.part())
 	if e.first >= 0 && len(s) > e.first {
+		m.spend(min(len(s), 4*e.first) >> 4)
 		n := 0
 		for i := range s {
 			if n == e.first {
@@ -246,7 +248,6 @@ func (e *extractCommand) exec(m *machine) error {
 			n++
 		}
 	}
-	most := m.env.Limits.VariableBytes
-	e.to.assign(m, modify(cutText(s, most), e.mods, most))
+	e.to.assign(m, m.modify(s, e.mods))
 	return nil
 }

@@ -74,15 +74,22 @@ type vacationCommand struct {
 	period                time.Duration
 	given                 bool
 	subject, from, handle text
-	named                 bool // :handle was given
 	addresses             []text
 	mime                  bool
 	reason                text
 }
 
 func buildVacation(c *compiler, cl *call) any {
-	v := &vacationCommand{mime: cl.has("mime"), named: cl.has("handle"),
-		reason: c.text(cl.pos[0].text, cl.pos[0].at)}
+	v := &vacationCommand{mime: cl.has("mime"), reason: c.text(cl.pos[0].text, cl.pos[0].at)}
+	// Without a handle, another text is another answer (RFC 5230 §4.7): that of
+	// the script. What variables make of it would be another one each time.
+	written := func(tag string) string {
+		if a := cl.param(tag); a != nil {
+			return a.text
+		}
+		return ""
+	}
+	v.handle = text{lit: digest(written("subject"), written("from"), strconv.FormatBool(v.mime), cl.pos[0].text)}
 	if u := cl.tags["period"]; u != nil {
 		unit := time.Second
 		if u.def.name == "days" {
@@ -108,18 +115,11 @@ func buildVacation(c *compiler, cl *call) any {
 }
 
 func (v *vacationCommand) exec(m *machine) error {
-	a := &VacationAction{Period: m.env.Settings.Vacation.period(v.period, v.given), Subject: v.subject.eval(m),
+	a := &VacationAction{Period: m.env.Settings.Vacation.period(v.period, v.given), Handle: v.handle.eval(m), Subject: v.subject.eval(m),
 		From: v.from.eval(m), Addresses: evalAll(v.addresses, m), MIME: v.mime, Reason: v.reason.eval(m)}
-	if a.From != "" {
-		if _, err := outAddress(a.From); err != nil {
-			m.warn("vacation: %s", err)
-			a.From = ""
-		}
-	}
-	// Without a handle, another text is another answer (RFC 5230 §4.7).
-	a.Handle = v.handle.eval(m)
-	if !v.named {
-		a.Handle = digest(a.Subject, a.From, strconv.FormatBool(a.MIME), a.Reason)
+	if a.From != "" && !m.env.maySend(a.From) {
+		m.warn("vacation: %s is no address of the user", quoteShort(a.From))
+		a.From = ""
 	}
 	return m.add(Action{Kind: Vacation, Vacation: a})
 }

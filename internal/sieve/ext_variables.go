@@ -68,6 +68,14 @@ func modify(s string, mods []string, most int) string {
 	return s
 }
 
+// modify cuts a value to size, and applies modifiers to it.
+func (m *machine) modify(s string, mods []string) string {
+	most := m.env.Limits.VariableBytes
+	s = cutText(s, most)
+	m.spend(len(mods) * len(s) >> 2)
+	return modify(s, mods, most)
+}
+
 // escape puts a backslash in front of each byte of set.
 func escape(s, set string, most int) string {
 	var b strings.Builder
@@ -136,8 +144,7 @@ func buildSet(c *compiler, call *call) any {
 }
 
 func (s *setCommand) exec(m *machine) error {
-	most := m.env.Limits.VariableBytes
-	s.to.assign(m, modify(cutText(s.value.eval(m), most), s.mods, most))
+	s.to.assign(m, m.modify(s.value.eval(m), s.mods))
 	return nil
 }
 

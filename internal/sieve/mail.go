@@ -16,7 +16,10 @@ import (
 const maxReceived = 50
 
 // redirectMark is the field that tells a mailbox its own redirected mail.
-const redirectMark = "X-Sieve-Redirected-From"
+const (
+	redirectMark     = "X-Sieve-Redirected-From"
+	redirectMarkName = "x-sieve-redirected-from"
+)
 
 // Mail is one message to send for an action.
 type Mail struct {
@@ -86,23 +89,24 @@ func (e *Env) postmaster() string {
 }
 
 // redirect sends the message on. A null sender stays null, so that a bounce of
-// a bounce cannot be made.
+// a bounce cannot be made. What ends a loop is looked for in the message as it
+// came: a script may have edited it.
 func (a *Action) redirect(ctx context.Context, env *Env) ([]Mail, string, error) {
 	self := env.self()
-	for _, v := range a.Message.Header(redirectMark) {
+	for _, v := range a.Message.came(redirectMark) {
 		if sameAddress(v, self) || sameAddress(v, env.Envelope.To) {
 			return nil, "it was redirected from this mailbox before", nil
 		}
 	}
-	if n := len(a.Message.Header("Received")); n > maxReceived {
+	if n := len(a.Message.came("Received")); n > maxReceived {
 		return nil, fmt.Sprintf("it passed %d hosts: more than %d are taken for a loop", n, maxReceived), nil
 	}
 	m := Mail{From: env.Envelope.From, To: []string{a.Address}}
 	if m.From != "" {
 		m.From = env.sender(env.Settings.RedirectFrom, m.From)
 	}
-	if id := a.Message.Header("Message-ID"); len(id) > 0 {
-		mark := Mark{ID: digest("redirect", strings.ToLower(a.Address), id[0]), For: 24 * time.Hour}
+	if id := a.Message.came("Message-ID"); len(id) > 0 {
+		mark := Mark{ID: digest("redirect", strings.ToLower(a.Address), decodeValue(id[0])), For: 24 * time.Hour}
 		if seen, err := env.seen(ctx, mark.ID); seen || err != nil {
 			return nil, "the same message went to this address within a day", err
 		}
@@ -240,14 +244,38 @@ func automatic(f *field) string {
 
 // named returns the user's address that the message is to, "" for none.
 func (e *Env) named(msg *Message, own []string) string {
+	mine := make(map[mailaddr.Address]string, len(own))
+	for _, o := range own {
+		if a, err := mailaddr.ParsePath(o); err == nil && mine[a.Folded()] == "" {
+			mine[a.Folded()] = o
+		}
+	}
 	for _, b := range msg.mailboxes("to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc") {
-		for _, o := range own {
-			if sameAddress(b.Addr.String(), o) {
-				return o
-			}
+		if o := mine[b.Addr.Folded()]; o != "" && !b.Addr.IsNull() {
+			return o
 		}
 	}
 	return ""
+}
+
+// maySend reports whether the user may be the author of what we write: under an
+// address of the user's, with a detail or without.
+func (e *Env) maySend(from string) bool {
+	box, err := outAddress(from)
+	if err != nil || !e.Settings.OwnFrom {
+		return err == nil
+	}
+	base := box.Addr
+	user, _, found := cutDetail(base.LocalPart, e.Settings.delimiter())
+	if found {
+		base.LocalPart = user
+	}
+	for _, o := range append([]string{e.self(), e.Envelope.To}, e.User.Addresses...) {
+		if sameAddress(o, box.Addr.String()) || found && sameAddress(o, base.String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // mailboxes returns those in the fields of the names, which are in lower case.

@@ -157,6 +157,7 @@ func (mt *match) run(m *machine, values iter.Seq[string]) (bool, error) {
 		for range values {
 			n++
 		}
+		m.spend(n)
 		return mt.any(m, strconv.Itoa(n), keys)
 	}
 	for v := range values {
@@ -222,7 +223,7 @@ func (mt *match) any(m *machine, v string, keys []key) (bool, error) {
 	folded := v
 	if mt.folds(v) {
 		folded = mt.cmp.fold(v)
-		m.spend(len(v) >> 5)
+		m.spend(len(v) >> mt.cmp.foldShift())
 	}
 	for i := range keys {
 		m.spend(1 + len(v)>>8)
@@ -268,6 +269,7 @@ func (mt *match) one(m *machine, v, folded string, k *key) (bool, error) {
 	case matchRegex:
 		return mt.regexes(m, v, k)
 	case matchList:
+		m.spend(listSteps)
 		found, err := m.inList(k.folded, v)
 		if found && mt.capture {
 			m.matched = []string{v}

@@ -84,6 +84,18 @@ func (m *Message) lineEnd() string {
 // Header returns the decoded values of the fields of that name.
 func (m *Message) Header(name string) []string { return m.head.decoded(lowerASCII(name)) }
 
+// came returns the values of the fields of that name as the message came, without
+// the edits of scripts, encoded words as typed.
+func (m *Message) came(name string) []string {
+	var out []string
+	for i := range m.scan.Fields {
+		if f := &m.scan.Fields[i]; f.Is(name) {
+			out = append(out, strings.TrimSpace(header.Unfold(f.Value)))
+		}
+	}
+	return out
+}
+
 // maxCached bounds the names whose values are kept.
 const maxCached = 200
 
@@ -149,6 +161,22 @@ func (f *fields) decoded(name string) []string {
 	return vs
 }
 
+// values is decoded, and counts the work where it is done anew.
+func (m *machine) values(f *fields, name string) []string {
+	if vs, ok := f.cache[name]; ok {
+		m.spend(1)
+		return vs
+	}
+	n := 0
+	for i := range f.list {
+		if f.list[i].name == name {
+			n += len(f.list[i].value)
+		}
+	}
+	m.spend(1 + len(f.list)>>4 + n>>3)
+	return f.decoded(name)
+}
+
 // addresses returns those of each field of that name.
 func (f *fields) addresses(m *machine, name string) [][]address {
 	if as, ok := f.addrs[name]; ok {
@@ -157,7 +185,7 @@ func (f *fields) addresses(m *machine, name string) [][]address {
 	var as [][]address
 	for i := range f.list {
 		if f.list[i].name == name {
-			m.spend(1 + len(f.list[i].value)>>5)
+			m.spend(1 + len(f.list[i].value)>>3)
 			as = append(as, readAddresses(f.list[i].value))
 		}
 	}

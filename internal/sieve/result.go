@@ -199,7 +199,7 @@ func (m *machine) add(a Action) error {
 // merge reports whether a repeats old, which takes over what a says anew.
 func (m *machine) merge(old, a *Action) bool {
 	switch {
-	case old.stores() && a.stores() && sameMailbox(old.Mailbox, a.Mailbox):
+	case old.stores() && a.stores() && sameMailbox(old.Mailbox, a.Mailbox) && strings.EqualFold(old.SpecialUse, a.SpecialUse):
 		if a.Kind == Keep {
 			old.Kind = Keep
 		}

@@ -47,6 +47,14 @@ func (m *machine) enter(p *program) {
 	m.frame = &frame{prog: p, locals: make([]string, p.locals)}
 }
 
+// What questions to the caller's stores cost in steps: a few calls of the
+// kernel, a look into a list, and a state that may be on another host.
+const (
+	diskSteps   = 500
+	listSteps   = 200
+	memorySteps = 20_000
+)
+
 // spend counts n steps.
 func (m *machine) spend(n int) { m.steps += n }
 

@@ -55,8 +55,7 @@ func (t *headerTest) eval(m *machine) (bool, error) {
 		return t.match.each(m, t.all(m))
 	}
 	for i := range t.names {
-		m.spend(1 + len(m.msg.head.list)>>6)
-		vs := t.index.pick(m.msg.head.decoded(t.names[i].lower(m)))
+		vs := t.index.pick(m.values(m.msg.head, t.names[i].lower(m)))
 		if found, err := t.match.each(m, vs); found || err != nil {
 			return found, err
 		}
@@ -71,8 +70,7 @@ func (t *headerTest) all(m *machine) []string {
 	for i := range t.names {
 		name := t.names[i].lower(m)
 		for _, block := range blocks {
-			m.spend(1 + len(block.list)>>6)
-			for _, v := range t.index.pick(block.decoded(name)) {
+			for _, v := range t.index.pick(m.values(block, name)) {
 				out = append(out, t.mime.values(m, name, v)...)
 			}
 		}
@@ -221,6 +219,7 @@ func buildSize(c *compiler, cl *call) any {
 }
 
 func (t *sizeTest) eval(m *machine) (bool, error) {
+	m.spend(len(m.msg.head.list) >> 6)
 	size := uint64(m.msg.Size())
 	if t.over {
 		return size > t.limit, nil

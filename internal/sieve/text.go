@@ -36,7 +36,7 @@ func (t text) eval(m *machine) string {
 		}
 		b.WriteString(v)
 	}
-	m.spend(b.Len() >> 6)
+	m.spend(b.Len()>>6 + len(t.parts)>>2)
 	return b.String()
 }
 

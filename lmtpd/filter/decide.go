@@ -79,8 +79,11 @@ func decideScore(m *Message, mark float64) sieve.Score {
 		return sieve.Score{}
 	}
 	share := m.Score / mark
-	if m.Marked { // by a threshold of the user's own, or by a rule
+	// The recipient may have a threshold of his own, or a rule decided.
+	if m.Marked {
 		share = max(share, 1)
+	} else {
+		share = min(share, 0.99)
 	}
 	return sieve.Score{Known: true, Share: share}
 }

@@ -39,8 +39,9 @@
 // out, and the log says so. Special uses are those of the settings, because the
 // Maildir does not know them.
 //
-// Limits: the score of spamtest is held against the server's threshold, not that
-// of the recipient; a virus is never known; aliases that another process changed
-// count after a minute; limits of new recipients take everybody for known. A
+// Limits: the score of spamtest is held against the server's threshold, and is
+// that of spam where, and only where, the verdict for the recipient says so; a
+// virus is never known; an address of the user's is one that leads to nobody
+// else; aliases that another process changed count after a minute; limits of new recipients take everybody for known. A
 // message above message_size_limit is not filtered.
 package filter

@@ -145,9 +145,9 @@ var errLarge = errors.New("the message is larger than scripts are given; it was 
 // read returns the message with the fields on top, with CRLF throughout those.
 func (f *Filter) read(ctx context.Context, m *Message, most int64) (raw []byte, release func(), err error) {
 	release = func() {}
-	top := crlf(m.Top)
-	buf := bytes.NewBuffer(bytes.Clone(top))
-	body := m.Body()
+	top, body := crlf(m.Top), m.Body()
+	buf := bytes.NewBuffer(make([]byte, 0, len(top)+roomFor(body)))
+	buf.Write(top)
 	n, err := io.Copy(buf, io.LimitReader(body, largeBytes))
 	if err == nil && n == largeBytes {
 		select {
@@ -166,6 +166,19 @@ func (f *Filter) read(ctx context.Context, m *Message, most int64) (raw []byte, 
 		return nil, nil, fmt.Errorf("read message: %w", err)
 	}
 	return buf.Bytes(), release, nil
+}
+
+// roomFor returns the room for what r reads at first, so that it is not copied
+// while it grows.
+func roomFor(r io.Reader) int {
+	size := int64(8 << 10)
+	switch r := r.(type) {
+	case interface{ Len() int }:
+		size = int64(r.Len())
+	case interface{ Size() int64 }:
+		size = r.Size()
+	}
+	return int(min(max(size, 0), largeBytes)) + bytes.MinRead
 }
 
 // crlf returns b with CRLF line ends.

@@ -58,7 +58,8 @@ func (n *names) of(ctx context.Context, user mailaddr.Address, now time.Time) ([
 	return out, nil
 }
 
-// load reads all aliases. A catch-all is no address. It needs n.mu.
+// load reads all aliases. A catch-all is no address, and one that leads to
+// several is a group's: vacation would answer for each of them. It needs n.mu.
 func (n *names) load(ctx context.Context) error {
 	all, err := n.accounts.Aliases(ctx, "")
 	if err != nil {
@@ -66,12 +67,11 @@ func (n *names) load(ctx context.Context) error {
 	}
 	n.leads = make(map[mailaddr.Address][]mailaddr.Address, len(all))
 	for _, a := range all {
-		if a.Addr.LocalPart == "" {
+		if a.Addr.LocalPart == "" || len(a.To) != 1 {
 			continue
 		}
-		for _, to := range a.To {
-			n.leads[to.Folded()] = append(n.leads[to.Folded()], a.Addr)
-		}
+		to := a.To[0].Folded()
+		n.leads[to] = append(n.leads[to], a.Addr)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -25,6 +24,7 @@ type run struct {
 	copies copies
 	env    *sieve.Env
 	proof  proof
+	held   held
 	// keepAsItCame says that the message is kept whatever else is done.
 	keepAsItCame bool
 	failures     []error
@@ -69,11 +69,12 @@ func (r *run) decide(ctx context.Context, c chain) {
 		return
 	}
 	defer release()
+	r.held = newHeld(len(raw))
 	scanned := rawmsg.Scan(raw, rawmsg.Default())
 	if r.m.Scanned {
 		r.proof = decideProof(scanned.Fields, r.cfg.AuthservID, r.m.MailFrom)
 	}
-	if err := r.gather(ctx, c.requires("vacation")); err != nil {
+	if err := r.gather(ctx, c.requires("vacation") || c.requires("enotify")); err != nil {
 		r.p.Err = errors.Join(r.p.Err, err)
 	}
 	res, err := sieve.RunAll(ctx, c.scripts, r.env, sieve.NewMessage(scanned))
@@ -100,6 +101,7 @@ func (r *run) gather(ctx context.Context, names bool) error {
 			// What delivery and the milter put there tells others the truth.
 			NoAdd:    map[string]bool{"return-path": true, "delivered-to": true, "authentication-results": true},
 			NoDelete: map[string]bool{"delivered-to": true, "authentication-results": true},
+			OwnFrom:  true, // because we sign it
 		},
 		Envelope:  sieve.Envelope{From: m.MailFrom.String(), To: m.RcptTo.String()},
 		User:      sieve.User{Name: user.String(), Email: user.String(), Addresses: own},
@@ -189,7 +191,11 @@ func (r *run) file(a *sieve.Action) {
 	}
 	cp := Copy{Folder: at.folder, Create: at.folder != r.m.Folder || !r.m.NoCreate, Flags: info}
 	if a.Message != nil && a.Message.Edited() {
-		cp.Content = a.Message.Bytes()
+		var err error
+		if cp.Content, err = r.held.content(a.Message); err != nil {
+			r.fail(err)
+			return
+		}
 	}
 	r.copies.add(cp)
 }
@@ -218,7 +224,7 @@ func (r *run) mails(ctx context.Context, a *sieve.Action, i int, kind outgoing.K
 			continue
 		}
 		out.what, out.keeps = a.String(), keeps
-		out.id = fmt.Sprintf("%d.%d.%s", i, n, strings.Join(mail.To, ","))
+		out.id = fmt.Sprintf("%s.%d.%d.%s", a.Kind, i, n, strings.Join(mail.To, ","))
 		r.p.mails = append(r.p.mails, out)
 	}
 }
@@ -238,7 +244,9 @@ func (r *run) pending(ctx context.Context, mail sieve.Mail, kind outgoing.Kind) 
 		out.mail.RcptTo = append(out.mail.RcptTo, to)
 	}
 	if kind == outgoing.Redirect {
-		out.mail.Raw = without(mail.Raw, crlf(r.m.Top))
+		if out.mail.Raw, err = r.held.mail(without(mail.Raw, crlf(r.m.Top))); err != nil {
+			return pending{}, err
+		}
 		out.mail.MailFrom, err = r.filter.leave(ctx, from, out.mail.RcptTo, r.p.now)
 		if err != nil {
 			return pending{}, err
@@ -247,22 +255,4 @@ func (r *run) pending(ctx context.Context, mail sieve.Mail, kind outgoing.Kind) 
 	out.mail.MessageID, _ = rawmsg.Scan(out.mail.Raw, rawmsg.Default()).First("Message-Id")
 	out.mail.MessageID = strings.TrimSpace(out.mail.MessageID)
 	return out, nil
-}
-
-// without returns raw without the fields that this delivery put on top: they
-// are about a mailbox that the message leaves.
-func without(raw, top []byte) []byte {
-	if len(top) == 0 {
-		return raw
-	}
-	end := bytes.Index(raw, []byte("\r\n\r\n"))
-	if end < 0 {
-		end = len(raw)
-	}
-	i := bytes.Index(raw[:min(end+2, len(raw))], top)
-	if i < 0 || i > 0 && raw[i-1] != '\n' {
-		return raw
-	}
-	out := make([]byte, 0, len(raw)-len(top))
-	return append(append(out, raw[:i]...), raw[i+len(top):]...)
 }

@@ -56,7 +56,9 @@ type compiled struct {
 	global   fileID
 	includes []included
 	bytes    int
-	script   *sieve.Script
+	// passing says that something included could not be read, for now.
+	passing bool
+	script  *sieve.Script
 	// err says that it cannot be compiled.
 	err error
 }
@@ -86,6 +88,9 @@ func (s *scripts) keep(key string, c *compiled, most int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dropped(key)
+	if c.passing {
+		return
+	}
 	s.kept[key] = c
 	s.bytes += c.bytes
 	for other := range s.kept {
@@ -174,6 +179,7 @@ func (s *scripts) compile(cfg *Config, user mailaddr.Address, name string, src [
 	c.script, c.err = sieve.Compile(string(src), sieve.Options{Name: name, Limits: limits, Include: func(global bool, name string) (string, error) {
 		text, err := s.include(cfg, user, global, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.passing = true
 			return "", err
 		}
 		in := included{global: global, name: name}

@@ -23,7 +23,7 @@ import (
 
 // world is a mail root with one user, and everything that filtering asks.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	root string
 	cfg  Config
 	*Filter
@@ -38,6 +38,7 @@ type world struct {
 	given   int
 	refuse  bool
 	counted int
+	aliases []account.Alias // instead of the usual ones
 }
 
 // stopper ends a delivery before its n-th step, as kill -9 does.
@@ -54,7 +55,7 @@ func (s *stopper) step(name string) {
 	}
 }
 
-func address(t *testing.T, s string) mailaddr.Address {
+func address(t testing.TB, s string) mailaddr.Address {
 	t.Helper()
 	a, err := mailaddr.ParsePath(s)
 	if err != nil {
@@ -63,7 +64,7 @@ func address(t *testing.T, s string) mailaddr.Address {
 	return a
 }
 
-func newWorld(t *testing.T, change func(*Config)) *world {
+func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, root: t.TempDir(), entries: map[string]state.Entry{}}
 	w.user = account.User{ID: 1, Addr: address(t, "alice@example.org")}
@@ -190,6 +191,9 @@ func (w *world) Domain(_ context.Context, name string) (account.Domain, error) {
 }
 
 func (w *world) Aliases(context.Context, string) ([]account.Alias, error) {
+	if w.aliases != nil {
+		return w.aliases, nil
+	}
 	return []account.Alias{
 		{Addr: mailaddr.Address{LocalPart: "info", Domain: "example.org"}, To: []mailaddr.Address{w.user.Addr}},
 		{Addr: mailaddr.Address{LocalPart: "all", Domain: "example.org"}, To: []mailaddr.Address{{LocalPart: "info", Domain: "example.org"}}},
