@@ -156,8 +156,8 @@ func printCounts(cmd *cobra.Command, sum transfer.Sum) error {
 	return printTable(cmd.OutOrStdout(), []string{"KIND", "ROWS"}, rows)
 }
 
-// withMovable runs f with the account store itself: the admin socket has no way
-// for hashes out of a running Gatepost.
+// withMovable runs f with the account store itself: of a running Gatepost the admin
+// socket hands out hashes in a backup of everything only.
 func (a *app) withMovable(ctx context.Context, f func(transfer.Store) error) (err error) {
 	cfg, err := a.load()
 	if err != nil {

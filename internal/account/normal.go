@@ -22,7 +22,7 @@ func FoldDomain(name string) string { return strings.ToLower(strings.TrimSuffix(
 
 // Fold returns an address as stores have it.
 func Fold(a mailaddr.Address) mailaddr.Address {
-	return mailaddr.Address{LocalPart: strings.ToLower(a.LocalPart), Domain: FoldDomain(a.Domain)}
+	return mailaddr.Address{LocalPart: mailaddr.FoldLocal(a.LocalPart), Domain: FoldDomain(a.Domain)}
 }
 
 // AliasName writes a catch-all as "@domain".

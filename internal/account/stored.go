@@ -11,12 +11,16 @@ import (
 
 // How drivers write lists and times into one column is said here once.
 
-// Millis is t as it is stored: in milliseconds, 0 for none.
+// Millis is t as it is stored: in milliseconds, 0 for none. The one moment that
+// would be 0 itself is the one before it: an end must not become none.
 func Millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return t.UnixMilli()
+	if ms := t.UnixMilli(); ms != 0 {
+		return ms
+	}
+	return -1
 }
 
 // FromMillis reads what Millis wrote.

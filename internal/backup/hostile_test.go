@@ -233,6 +233,26 @@ func TestHostileStream(t *testing.T) {
 	}
 }
 
+// TestStreamLargerThanAnnounced: a hole of a tar takes no room on its way, and
+// must not fill the disk that it comes to.
+func TestStreamLargerThanAnnounced(t *testing.T) {
+	var b bytes.Buffer
+	st := &stream{tar: tar.NewWriter(&b), now: now}
+	err := st.note(beginEntry, begin{Format: Format, Bytes: 1000, Files: 1})
+	err = errors.Join(err, st.tar.WriteHeader(&tar.Header{Name: "data/x", Typeflag: tar.TypeReg, Size: 1 << 40, Mode: 0o600}), st.tar.Flush())
+	if err == nil || b.Len() == 0 {
+		t.Fatalf("Flush() = %v, want that the file is missing", err)
+	}
+	s, err := Create(t.TempDir(), Manifest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Receive(t.Context(), &b, nil); err == nil || !strings.Contains(err.Error(), "far more") {
+		t.Errorf("Receive() = %v", err)
+	}
+}
+
 // sample is a manifest with everything in it.
 func sample() Manifest {
 	sum := strings.Repeat("0a", 32)

@@ -13,6 +13,10 @@ import (
 // ErrCut means that a stream ended before its end.
 var ErrCut = errors.New("the copy ended too early")
 
+// maxGrowth bounds by how much a stream may be larger than twice of what it
+// announces.
+const maxGrowth = 64 << 20
+
 // Receive takes the stream of a Source into the set.
 func (b *Builder) Receive(ctx context.Context, r io.Reader, p Progress) error {
 	t := tar.NewReader(reader{ctx, r})
@@ -24,7 +28,7 @@ func (b *Builder) Receive(ctx context.Context, r io.Reader, p Progress) error {
 	if err := room(b.root, head.Bytes, head.Files); err != nil {
 		return err
 	}
-	var done int64
+	var done, size int64
 	for {
 		h, err := t.Next()
 		if err != nil {
@@ -35,6 +39,11 @@ func (b *Builder) Receive(ctx context.Context, r io.Reader, p Progress) error {
 		}
 		if !strings.HasPrefix(h.Name, dataDir+"/") || h.Typeflag != tar.TypeReg || !isName(h.Name) || h.Size < 0 || len(b.manifest.Files) >= maxFiles {
 			return fmt.Errorf("the copy has an entry %.100q that is no file of ours", h.Name)
+		}
+		// A name may get a larger file after the begin, and a hole costs its sender
+		// nothing.
+		if size += h.Size; size-2*head.Bytes > maxGrowth || h.Size > maxBytes {
+			return fmt.Errorf("the copy has far more than the %d bytes that it began with", head.Bytes)
 		}
 		sum, err := writeNew(b.root, h.Name, teller{t, func(n int64) { done += n; p.tell(done, head.Bytes) }}, h.Size, nil)
 		if err != nil {

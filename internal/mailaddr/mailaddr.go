@@ -6,6 +6,7 @@ package mailaddr
 import (
 	"errors"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -213,7 +214,26 @@ func ParseDomain(s string) (string, error) {
 // Folded returns a with the local part in lower case. Look-ups use it: a
 // mailbox is one, however its name is typed.
 func (a Address) Folded() Address {
-	return Address{LocalPart: strings.ToLower(a.LocalPart), Domain: a.Domain}
+	return Address{LocalPart: FoldLocal(a.LocalPart), Domain: a.Domain}
+}
+
+// FoldLocal returns a local part in lower case. A sign beyond ASCII whose lower
+// case is an ASCII letter (the Kelvin sign, U+212A) stays as it is: whoever types
+// it does not mean the mailbox of that letter.
+func FoldLocal(s string) string {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return strings.Map(lower, s)
+		}
+	}
+	return strings.ToLower(s)
+}
+
+func lower(r rune) rune {
+	if l := unicode.ToLower(r); r < utf8.RuneSelf || l >= utf8.RuneSelf {
+		return l
+	}
+	return r
 }
 
 // CutDetail splits the local part at the first delim (Postfix's

@@ -96,3 +96,13 @@ func FuzzParsePath(f *testing.F) {
 		}
 	})
 }
+
+func TestFolded(t *testing.T) {
+	for in, want := range map[string]string{
+		"Alice": "alice", "GRÜN": "grün", "\u212aate": "\u212aate", "\u212aATE": "\u212aate", "\u0130stanbul": "\u0130stanbul", "ÉTÉ": "été",
+	} {
+		if got := (Address{LocalPart: in, Domain: "example.org"}).Folded(); got.LocalPart != want {
+			t.Errorf("Folded(%q) = %q, want %q", in, got.LocalPart, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,6 +170,36 @@ func TestServerOfForeignSchemaKilled(t *testing.T) {
 	isTransient(t, "Fresh().AppPasswords()", err)
 	server.Restart(t)
 	accounttest.Eventually(t, "logins do not work again", func() bool { u, err := s.Fresh().User(ctx, alice); return err == nil && u.Held })
+}
+
+// A server that does not let us in any more is as good as away: known names are
+// served, and nothing else.
+func TestServerLetsNobodyIn(t *testing.T) {
+	server := mariadbtest.Start(t)
+	cfg := ownConfig(t, server)
+	s := openStore(t, cfg)
+	ctx := t.Context()
+	accounttest.Fill(t, s, "example.org", "alice@example.org")
+	if _, err := s.User(ctx, alice); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(cfg.PasswordFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, "ALTER USER '"+cfg.User+"'@'%' IDENTIFIED BY 'another'; KILL USER '"+cfg.User+"'")
+	accounttest.Eventually(t, "it is not noticed", s.hosts.write.down.Load)
+	for range 3 {
+		if u, err := s.User(ctx, alice); err != nil || !u.Password.IsEmpty() {
+			t.Errorf("User(alice) = %v, and she has a password: %v", err, !u.Password.IsEmpty())
+		}
+		_, err = s.User(ctx, accounttest.Addr(t, "never@example.org"))
+		isTransient(t, "User(never)", err)
+		_, err = s.Fresh().User(ctx, alice)
+		isTransient(t, "Fresh().User()", err)
+	}
+	server.Exec(t, "ALTER USER '"+cfg.User+"'@'%' IDENTIFIED BY '"+strings.TrimSpace(string(old))+"'")
+	accounttest.Eventually(t, "logins do not work again", func() bool { _, err := s.Fresh().User(ctx, alice); return err == nil })
 }
 
 // last_good: no.

@@ -64,6 +64,9 @@ func (c *clock) polled(before, version uint64, began int64) {
 	c.proved.Store(began)
 }
 
+// heard reports whether the host for changes has answered since the start.
+func (c *clock) heard() bool { return c.proved.Load() >= 0 }
+
 // provedWithin reports whether known was found to be current a while ago at
 // most.
 func (c *clock) provedWithin(d time.Duration) bool { return c.now()-c.proved.Load() <= int64(d) }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	sqldriver "github.com/go-sql-driver/mysql"
@@ -141,6 +142,7 @@ func (c Config) pool(host string, limit time.Duration, write bool) (*sql.DB, err
 // The errors of a server that mean more to us than their text.
 const (
 	tooManyConnections = 1040
+	accessDenied       = 1045
 	shutdownInProgress = 1053
 	duplicateEntry     = 1062
 	lockWaitTimeout    = 1205
@@ -148,9 +150,20 @@ const (
 	optionPrevents     = 1290 // it is read-only
 	readOnlyTx         = 1792
 	unknownCommand     = 1047 // Galera: the node is not ready
+	hostIsBlocked      = 1129
+	hostNotPrivileged  = 1130
+	tooManyOfUser      = 1203
+	resourceLimit      = 1226
+	illegalMix         = 1267
+	illegalMixOfThree  = 1270
+	illegalMixOfMany   = 1271
 	connectionKilled   = 1927
 	statementTimeout   = 1969 // MariaDB
 	executionTimeout   = 3024 // MySQL
+	canNotConvert      = 3854 // MySQL
+	accountLocked      = 4151 // MariaDB
+	// impossibleConversion is MySQL's since 8.0.19.
+	impossibleConversion = 3988
 )
 
 func numberOf(err error) uint16 {
@@ -165,7 +178,7 @@ func numberOf(err error) uint16 {
 // answered. ctx is that of the call: when it is over, nothing is said.
 func isAway(ctx context.Context, err error) bool {
 	switch numberOf(err) {
-	case tooManyConnections, shutdownInProgress, unknownCommand, connectionKilled, optionPrevents, readOnlyTx:
+	case tooManyConnections, tooManyOfUser, resourceLimit, shutdownInProgress, unknownCommand, connectionKilled, optionPrevents, readOnlyTx:
 		return true
 	case 0:
 	default:
@@ -180,6 +193,12 @@ func isAway(ctx context.Context, err error) bool {
 		return true
 	}
 	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// isShut reports whether err says that a server does not let us in, as after a
+// change of the password there. Once we were in, that is as good as away.
+func isShut(err error) bool {
+	return slices.Contains([]uint16{accessDenied, hostIsBlocked, hostNotPrivileged, accountLocked}, numberOf(err))
 }
 
 // isBusy reports whether the same transaction may do better at once.

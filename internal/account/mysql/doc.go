@@ -11,7 +11,10 @@
 // always in tables of ours, gatepost_…, by address.
 //
 // Look-ups go to any of the servers that has all changes that this process knows
-// of, changes to one. Each change moves the row of gatepost_version, which each
+// of, changes to one. While that one is away, the others may have been cut off from
+// what it goes on to change: they are believed that a row is there, but logins, and
+// that a user is not there, are errors then. Of another program's tables only the
+// one for changes is believed that a row is not there, always. Each change moves the row of gatepost_version, which each
 // process reads twice a second: what another process changed is seen within a
 // second. Another program's tables have no such row: answers from them are kept
 // for Config.CacheTime.
@@ -20,7 +23,13 @@
 // (Config.LastGood), without the password. A name that was not asked, or was not
 // there, is an error, and so is everything that Fresh is asked.
 //
-// Limits: MySQL itself is not among the servers that this was tried with, only
+// A server that lets us in no more (another password, a limit of connections) is
+// as good as away, once it has let us in.
+//
+// Limits: who writes to the tables of ours by hand has to move the row of
+// gatepost_version, or restart each process. Names that strangers ask for are in
+// the cache as well, and push out known ones when there are more than it holds:
+// then those are an error while no server answers. MySQL itself is not among the servers that this was tried with, only
 // MariaDB 10.11; what differs (the limit of a statement's time) is written for
 // both. A last use that another host noted is seen when the rows of that user
 // are read again. Without a column "id" in a foreign schema, app passwords and

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -72,12 +73,6 @@ func (r record) text(name string) string {
 	return ""
 }
 
-// has reports whether the row has such a column with a value.
-func (r record) has(name string) bool {
-	i := slices.Index(r.columns, name)
-	return i >= 0 && r.values[i] != nil
-}
-
 // number reads a number, also one with decimals; what is none is 0.
 func (r record) number(name string) int64 {
 	whole, _, _ := strings.Cut(r.text(name), ".")
@@ -115,10 +110,24 @@ type queryer interface {
 // run calls fn with each row of q for an address.
 func (q query) run(ctx context.Context, db queryer, addr mailaddr.Address, fn func(r record) error) error {
 	rows, err := db.QueryContext(ctx, q.text, q.args(addr)...)
-	if err != nil {
-		return err
+	if err == nil {
+		err = records(rows, fn)
 	}
-	return records(rows, fn)
+	if canNotHold(err) && !isASCII(addr.LocalPart+addr.Domain) {
+		return nil
+	}
+	return err
+}
+
+// canNotHold reports whether err says that a value has characters which the
+// charset of a column does not have, so that it is in no row. MariaDB calls it a
+// mix of collations, as does MySQL, or a conversion that is impossible.
+func canNotHold(err error) bool {
+	return slices.Contains([]uint16{illegalMix, illegalMixOfThree, illegalMixOfMany, canNotConvert, impossibleConversion}, numberOf(err))
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // theirAddress reads an address as other programs write it: without quotation
@@ -173,12 +182,11 @@ func (t theirQueries) aliasOf(ctx context.Context, db queryer, addr mailaddr.Add
 // theirUser finds a user, without our marks.
 func (c *core) theirUser(ctx context.Context, db queryer, addr mailaddr.Address) (u account.User, err error) {
 	found := false
-	err = c.theirs.user.run(ctx, db, addr, func(r record) (err error) {
+	err = c.theirs.user.run(ctx, db, addr, func(r record) error {
 		if theirAddress(r.text("address")) == addr && !found {
-			found = true
-			u, err = c.userOf(r)
+			found, u = true, c.userOf(r)
 		}
-		return err
+		return nil
 	})
 	if err == nil && !found {
 		err = sql.ErrNoRows
@@ -206,27 +214,30 @@ func (r reader) addMarks(ctx context.Context, u account.User) (account.User, err
 	return u, err
 }
 
+// unreadable is why a user may not log in whose password is none that can be
+// stored. The mailbox takes mail all the same.
+const unreadable = "the password in the table can not be read"
+
 // userOf reads a row of the query user.
-func (c *core) userOf(r record) (account.User, error) {
+func (c *core) userOf(r record) account.User {
 	u := account.User{Addr: theirAddress(r.text("address")), Quota: min(max(r.number("quota"), 0), account.MaxQuota)}
 	u.ID = theirID(u.Addr, r.text("id"))
+	u.Disabled = slices.Contains(r.columns, "enabled") && r.number("enabled") == 0
+	if u.NoLogin = r.text("nologin"); account.ValidReason(u.NoLogin) != nil {
+		u.NoLogin = "not allowed"
+	}
 	hash := r.text("password")
 	if hash != "" && !strings.HasPrefix(hash, "{") && c.cfg.DefaultPassScheme != "" {
 		hash = "{" + c.cfg.DefaultPassScheme + "}" + hash
 	}
-	u.Password = secret.String(hash)
-	if err := account.ValidPassword(u.Password); err != nil {
-		return u, fmt.Errorf("user %s: %w", u.Addr, err)
-	}
-	u.Disabled = r.has("enabled") && r.number("enabled") == 0
-	if u.NoLogin = r.text("nologin"); account.ValidReason(u.NoLogin) != nil {
-		u.NoLogin = "not allowed"
+	if u.Password = secret.String(hash); account.ValidPassword(u.Password) != nil {
+		u.Password, u.NoLogin = secret.Value{}, unreadable
 	}
 	restrict(&u, r.text("services"), r.text("allow_nets"))
 	if at := r.number("changed"); at > 0 {
 		u.Changed = time.Unix(at, 0)
 	}
-	return u, nil
+	return u
 }
 
 // theirID is a number of 63 bits for a user of a foreign schema, never 0. Two
@@ -261,15 +272,14 @@ func (r reader) theirUsers(ctx context.Context, m account.Mask) (all []account.U
 		if !m.Match(addr) || !listable(addr) {
 			return nil
 		}
-		u, err := r.userOf(row)
-		if err != nil {
-			return err
-		}
+		u := r.userOf(row)
 		if mark, ok := marked[addr]; ok && mark.owner == u.ID {
-			err = mark.put(&u)
+			if err := mark.put(&u); err != nil {
+				return err
+			}
 		}
 		all = append(all, u)
-		return err
+		return nil
 	})
 	slices.SortFunc(all, func(a, b account.User) int { return compare(a.Addr, b.Addr) })
 	return slices.CompactFunc(all, func(a, b account.User) bool { return a.Addr == b.Addr }), err

@@ -34,6 +34,8 @@ type host struct {
 	// retry is when a look-up may try it again though it is down, by time of the
 	// process.
 	retry atomic.Int64
+	// mute is set while it answers, but not with its version.
+	mute atomic.Bool
 	// applied is the version that it has, for one that is only read.
 	applied atomic.Uint64
 }
@@ -143,15 +145,31 @@ func (h *hosts) usable(one *host) bool {
 	return now >= at && one.retry.CompareAndSwap(at, now+int64(retryDelay))
 }
 
+// demand is what a question wants of who answers.
+type demand struct {
+	// version is what a host has to have.
+	version uint64
+	// current wants the host for changes.
+	current bool
+	// doubt wants the host for changes to be asked before another one is believed
+	// that a row is not there, if it can be; sure wants its word for that.
+	doubt, sure bool
+}
+
 // ask calls fn with hosts until one answers.
-func (h *hosts) ask(ctx context.Context, version uint64, current bool, fn func(*host) error) error {
-	failed := errAway
-	for _, one := range h.candidates(version, current) {
-		if !h.usable(one) {
+func (h *hosts) ask(ctx context.Context, d demand, fn func(*host) error) error {
+	failed, missing := errAway, error(nil)
+	for _, one := range h.candidates(d.version, d.current) {
+		if missing != nil && one != h.write || !h.usable(one) {
 			continue
 		}
 		err := fn(one)
-		if err == nil || !isAway(ctx, err) {
+		if d.doubt && one != h.write && errors.Is(err, sql.ErrNoRows) {
+			h.up(one)
+			missing = err
+			continue
+		}
+		if err == nil || !isAway(ctx, err) && !isShut(err) {
 			if ctx.Err() == nil {
 				h.up(one)
 			}
@@ -159,6 +177,9 @@ func (h *hosts) ask(ctx context.Context, version uint64, current bool, fn func(*
 		}
 		h.fell(ctx, one, err)
 		failed = fmt.Errorf("%w: %s: %w", errAway, one.name, err)
+	}
+	if missing != nil && !d.sure {
+		return missing
 	}
 	return failed
 }

@@ -298,7 +298,8 @@ func TestReplicas(t *testing.T) {
 	cfg.Hosts, cfg.WriteHost = []string{"unix:" + replica.Socket}, "unix:"+primary.Socket
 	s := openStore(t, cfg)
 	ctx := t.Context()
-	accounttest.Fill(t, s, "example.org", "alice@example.org")
+	accounttest.Fill(t, s, "example.org", "alice@example.org", "bob@example.org")
+	bob := accounttest.Addr(t, "bob@example.org")
 	onReplica := s.hosts.read[0]
 	current := func() bool { _, v := s.clock.version(); return onReplica.applied.Load() == v }
 	accounttest.Eventually(t, "the replica does not follow", current)
@@ -318,13 +319,20 @@ func TestReplicas(t *testing.T) {
 	accounttest.Eventually(t, "the replica does not follow", current)
 	primary.Kill(t)
 	accounttest.Eventually(t, "the primary's end is not noticed", s.hosts.write.down.Load)
-	// The replica has all changes: it does for logins, and for names never asked.
-	accounttest.Eventually(t, "logins do not go to the replica", func() bool {
-		u, err := s.Fresh().User(ctx, alice)
-		return err == nil && !u.Password.IsEmpty()
-	})
-	if _, err := s.User(ctx, accounttest.Addr(t, "never@example.org")); !errors.Is(err, account.ErrNotFound) {
-		t.Errorf("User(never) = %v, want ErrNotFound by the replica", err)
+	// The replica had all changes: it does for names that are there.
+	if u, err := s.User(ctx, bob); err != nil || u.Addr != bob {
+		t.Errorf("User(bob) = %+v, %v, want him by the replica", u, err)
+	}
+	// Others may go on to change what this host and the replica are cut off from.
+	accounttest.Eventually(t, "logins go to the replica", func() bool { _, err := s.Fresh().User(ctx, alice); return err != nil })
+	_, err := s.Fresh().User(ctx, alice)
+	isTransient(t, "Fresh().User()", err)
+	_, err = s.Fresh().AppPasswords(ctx, alice)
+	isTransient(t, "Fresh().AppPasswords()", err)
+	_, err = s.User(ctx, accounttest.Addr(t, "never@example.org"))
+	isTransient(t, "User(never)", err)
+	if _, err := s.Domain(ctx, "far.example"); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("Domain(far.example) = %v, want ErrNotFound by the replica", err)
 	}
 	isTransient(t, "SetHeld()", s.SetHeld(ctx, alice, true))
 	primary.Restart(t)

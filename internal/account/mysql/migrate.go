@@ -91,7 +91,7 @@ func migrate(ctx context.Context, db *sql.DB, own ownTables) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	lock := "gatepost_migrate." + own.database
+	lock := own.lock()
 	var got sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", lock, lockWait).Scan(&got); err != nil {
 		return fmt.Errorf("wait for another gatepost that makes the tables: %w", err)
@@ -113,6 +113,19 @@ func migrate(ctx context.Context, db *sql.DB, own ownTables) (err error) {
 		}
 	}
 	return nil
+}
+
+// maxLock bounds the name of a lock (MySQL 5.7 and later).
+const maxLock = 64
+
+// lock names the lock of who makes the tables.
+func (o ownTables) lock() string {
+	name := "gatepost_migrate." + o.database
+	if len(name) > maxLock {
+		sum := sha256.Sum256([]byte(name))
+		return hex.EncodeToString(sum[:maxLock/2])
+	}
+	return name
 }
 
 // rowQuerier is what *sql.DB and *sql.Conn have in common.

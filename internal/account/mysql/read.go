@@ -25,6 +25,9 @@ type reader struct {
 	fresh bool
 	// ours says that the rows are ours, whatever the schema is.
 	ours bool
+	// sure says that only the host for changes is believed that a row is not
+	// there.
+	sure bool
 }
 
 var _ account.Reader = reader{}
@@ -34,14 +37,11 @@ func (r reader) Version() uint64 { return r.clock.epoch.Load() }
 
 // remembers returns from when on an answer may be told without asking.
 func (r reader) remembers() (since int64, ok bool) {
-	versioned := r.own || r.ours
 	switch {
-	case versioned && r.hosts.write.down.Load():
-		return 0, false // nothing proves that it is current
-	case versioned && r.fresh:
-		return 0, r.clock.provedWithin(freshFor)
-	case versioned:
-		return 0, r.clock.provedWithin(namesFor)
+	case r.versioned() && r.fresh:
+		return 0, r.proved(freshFor)
+	case r.versioned():
+		return 0, r.proved(namesFor)
 	case r.fresh || r.cfg.CacheTime == 0:
 		return 0, false
 	}
@@ -63,7 +63,7 @@ func lookUp[K comparable, V any](ctx context.Context, r reader, c *memo.Cache[K,
 		// made just now must not be refused.
 		if v, found, ok := c.Get(epoch+extra, key, since); ok && found {
 			return v, nil
-		} else if ok && (r.own || r.ours) {
+		} else if ok && r.versioned() {
 			return v, account.ErrNotFound
 		}
 	}
@@ -100,7 +100,7 @@ func (r reader) ask(ctx context.Context, version uint64, list bool, fn func(ctx 
 	if !r.ready.Load() {
 		return errNotReady
 	}
-	return r.hosts.ask(ctx, version, r.fresh && !r.own && !r.ours, func(h *host) error {
+	return r.hosts.ask(ctx, r.demand(version), func(h *host) error {
 		db, limit := h.db, r.cfg.MaxStatementTime.Std()
 		if list {
 			db, limit = h.lists, listTimes*limit
@@ -109,6 +109,28 @@ func (r reader) ask(ctx context.Context, version uint64, list bool, fn func(ctx 
 		defer cancel()
 		return fn(bounded, db)
 	})
+}
+
+// demand returns what a look-up of this view wants. Of our rows another host is as
+// good as the one for changes while that proves which version is current; after
+// that it may have been cut off from changes that others go on to make. How far
+// behind it is with rows of a foreign schema is never known.
+func (r reader) demand(version uint64) demand {
+	return demand{
+		version: version,
+		current: r.fresh && !r.proved(freshFor),
+		doubt:   !r.proved(namesFor),
+		sure:    r.sure,
+	}
+}
+
+// versioned reports whether the rows are ours, which the version is of.
+func (r reader) versioned() bool { return r.own || r.ours }
+
+// proved reports whether the version that is known of the rows was current a
+// while ago at most.
+func (r reader) proved(d time.Duration) bool {
+	return r.versioned() && !r.hosts.write.down.Load() && r.clock.provedWithin(d)
 }
 
 // list runs a query whose rows fn reads one by one.
@@ -176,6 +198,9 @@ func (r reader) knownName(addr mailaddr.Address) bool {
 // Domain implements account.Reader.
 func (r reader) Domain(ctx context.Context, name string) (account.Domain, error) {
 	name = account.FoldDomain(name)
+	// Domains come seldom, and that one is not ours is asked for all mail to others:
+	// once the host for changes was heard, another one is believed.
+	r.sure = !r.clock.heard()
 	known := func() bool { return r.knownName(mailaddr.Address{Domain: name}) }
 	return lookUp(ctx, r, r.domains, name, 0, known, func(ctx context.Context, db *sql.DB) (d account.Domain, err error) {
 		if !r.own {
@@ -190,12 +215,14 @@ func (r reader) Domain(ctx context.Context, name string) (account.Domain, error)
 // password.
 func (r reader) User(ctx context.Context, addr mailaddr.Address) (account.User, error) {
 	addr = account.Fold(addr)
+	asks := r
+	asks.sure = true // or mail for a mailbox that was just made would be refused
 	stale := false
 	known := func() bool {
 		stale = r.knownName(addr)
 		return stale
 	}
-	u, err := lookUp(ctx, r, r.users, addr, 0, known, func(ctx context.Context, db *sql.DB) (account.User, error) {
+	u, err := lookUp(ctx, asks, r.users, addr, 0, known, func(ctx context.Context, db *sql.DB) (account.User, error) {
 		if !r.own {
 			return r.theirUser(ctx, db, addr)
 		}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/access"
@@ -203,30 +205,38 @@ func (r reader) UsedAppPassword(p account.AppPassword, when time.Time, from neti
 	r.uses.Note(p.ID, use.Use{When: when, From: from.Unmap()})
 }
 
+// usesAtOnce bounds the uses that one change writes: its time is bounded.
+const usesAtOnce = 500
+
 // writeUses writes the uses that no server has. Another process may have noted a
 // later one.
 func (c *core) writeUses(ctx context.Context) error {
 	due := c.uses.Due()
-	if len(due) > 0 {
-		err := c.tx(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			for id, u := range due {
-				from := ""
-				if u.From.IsValid() {
-					from = u.From.String()
-				}
-				_, err := affect(ctx, tx, c.tables.sql("UPDATE {app_passwords} SET last_used = ?, last_addr = ? WHERE id = ? AND last_used < ?"),
-					u.When.UnixMilli(), from, id, u.When.UnixMilli())
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	for ids := range slices.Chunk(slices.Sorted(maps.Keys(due)), usesAtOnce) {
+		part := make(map[int64]use.Use, len(ids))
+		for _, id := range ids {
+			part[id] = due[id]
+		}
+		if err := c.tx(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.putUses(ctx, tx, part) }); err != nil {
 			return fmt.Errorf("write the last use of app passwords: %w", err)
 		}
+		c.uses.Written(part)
 	}
-	c.uses.Written(due)
+	return nil
+}
+
+func (c *core) putUses(ctx context.Context, tx *sql.Tx, due map[int64]use.Use) error {
+	for id, u := range due {
+		from := ""
+		if u.From.IsValid() {
+			from = u.From.String()
+		}
+		_, err := affect(ctx, tx, c.tables.sql("UPDATE {app_passwords} SET last_used = ?, last_addr = ? WHERE id = ? AND last_used < ?"),
+			u.When.UnixMilli(), from, id, u.When.UnixMilli())
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -32,12 +32,13 @@ type Schema struct {
 	// says of logins holds besides what we say: both have to allow one. Columns:
 	//
 	//   - address, local@domain;
-	//   - password, "{SCHEME}hash", or bare under default_pass_scheme;
+	//   - password, "{SCHEME}hash", or bare under default_pass_scheme; with one that
+	//     can be none (a line feed in it, over 1024 bytes) nobody logs in;
 	//   - id (may be left out), any value that a later user of that address
 	//     would not have: a number that counts up, or when the row was made.
 	//     App passwords and grants end with it. Without it they outlive a user
 	//     who is removed and made again;
-	//   - enabled (may be left out), 0 refuses logins and sending;
+	//   - enabled (may be left out), 0 or NULL refuses logins and sending;
 	//   - nologin (may be left out), why the user may not log in, or empty;
 	//   - services (may be left out), what the user may log in to, by words of
 	//     account.ServiceOf with commas between; empty is all;

@@ -217,11 +217,20 @@ func (c *core) poll(ctx context.Context, h *host) {
 		return
 	case err != nil && numberOf(err) == noSuchTable:
 		version = 0 // a server that does not have our tables yet
-	case err != nil:
+	case err != nil && (isAway(ctx, err) || isShut(err)):
 		c.hosts.fell(ctx, h, err)
+		return
+	case err != nil:
+		// It answers, but nothing proves what is remembered.
+		c.hosts.up(h)
+		if !h.mute.Swap(true) {
+			c.log.LogAttrs(ctx, slog.LevelError, "account server does not tell its version, so each look-up asks it",
+				slog.String("host", h.name), slog.Any("err", err))
+		}
 		return
 	}
 	c.hosts.up(h)
+	h.mute.Store(false)
 	if h != c.hosts.write {
 		h.applied.Store(version)
 	} else if err == nil {

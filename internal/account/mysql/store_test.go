@@ -99,8 +99,20 @@ func TestServerWithoutBackslashEscapes(t *testing.T) {
 func TestVersionRowIsGone(t *testing.T) {
 	server := mariadbtest.Start(t)
 	cfg := ownConfig(t, server)
-	s := openStore(t, cfg)
+	var log lockedBuffer
+	s := openLogged(t, cfg, &log)
 	server.ExecIn(t, cfg.DBName, "DELETE FROM gatepost_version")
+	const told = "does not tell its version"
+	accounttest.Eventually(t, "the log does not tell", func() bool { return strings.Contains(log.String(), told) })
+	for range 3 {
+		s.poll(t.Context(), s.hosts.write)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 {
+		t.Errorf("the log tells %d things, want one: %s", n, log.String())
+	}
+	if _, err := s.User(t.Context(), alice); !errors.Is(err, account.ErrNotFound) {
+		t.Errorf("User() = %v, want ErrNotFound: the server answers", err)
+	}
 	if err := s.AddDomain(t.Context(), "example.org"); err == nil || !strings.Contains(err.Error(), "gatepost_version") {
 		t.Errorf("AddDomain() = %v, want an error that names the table", err)
 	}

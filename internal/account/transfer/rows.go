@@ -122,22 +122,29 @@ func (r *userRow) replace(ctx context.Context, d *desk, was row) error {
 	if !ok {
 		return account.ErrChanged
 	}
-	var errs []error
+	var err error
 	set := func(differs bool, f func() error) {
-		if differs {
-			errs = append(errs, f())
+		if differs && err == nil {
+			err = f()
 		}
 	}
-	// What restricts goes first: a run that is cut lets nobody in by mistake.
-	set(r.Held != old.Held, func() error { return d.SetHeld(ctx, r.Addr, r.Held) })
-	set(r.Disabled != old.Disabled, func() error { return d.SetDisabled(ctx, r.Addr, r.Disabled) })
-	set(r.NoLogin != old.NoLogin, func() error { return d.SetNoLogin(ctx, r.Addr, r.NoLogin) })
-	set(!r.Expires.Equal(old.Expires), func() error { return d.SetExpires(ctx, r.Addr, r.Expires) })
-	set(!slices.Equal(r.AllowNets, old.AllowNets), func() error { return d.SetAllowNets(ctx, r.Addr, r.AllowNets) })
-	set(!slices.Equal(r.Services, old.Services), func() error { return d.SetServices(ctx, r.Addr, r.Services) })
+	// What restricts goes before the password, and what frees behind it: a run that
+	// is cut lets nobody in by mistake, nor by the password that was.
+	restrictions := func(restricts bool) {
+		set(r.Held != old.Held && r.Held == restricts, func() error { return d.SetHeld(ctx, r.Addr, r.Held) })
+		set(r.Disabled != old.Disabled && r.Disabled == restricts, func() error { return d.SetDisabled(ctx, r.Addr, r.Disabled) })
+		set(r.NoLogin != old.NoLogin && (r.NoLogin != "") == restricts, func() error { return d.SetNoLogin(ctx, r.Addr, r.NoLogin) })
+		set(!r.Expires.Equal(old.Expires) && old.Expires.IsZero() == restricts, func() error { return d.SetExpires(ctx, r.Addr, r.Expires) })
+		set(!slices.Equal(r.AllowNets, old.AllowNets) && (len(old.AllowNets) == 0) == restricts,
+			func() error { return d.SetAllowNets(ctx, r.Addr, r.AllowNets) })
+		set(!slices.Equal(r.Services, old.Services) && (len(old.Services) == 0) == restricts,
+			func() error { return d.SetServices(ctx, r.Addr, r.Services) })
+	}
+	restrictions(true)
 	set(!r.Password.Equal(old.Password.Value), func() error { return d.SetPassword(ctx, r.Addr, r.Password.Value) })
+	restrictions(false)
 	set(r.Quota != old.Quota, func() error { return d.SetQuota(ctx, r.Addr, r.Quota) })
-	return errors.Join(errs...)
+	return err
 }
 
 func (r *aliasRow) kind() Kind { return Alias }

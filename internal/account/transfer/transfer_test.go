@@ -396,3 +396,33 @@ func TestGolden(t *testing.T) {
 		t.Errorf("the file is\n%s\nwant\n%s", got, want)
 	}
 }
+
+// refuses is a store that takes no password.
+type refuses struct{ Store }
+
+func (refuses) SetPassword(context.Context, mailaddr.Address, secret.Value) error {
+	return account.ErrInvalid
+}
+
+// A user who is held because of a stolen password is not freed with it.
+func TestReplaceFreesWithTheNewPasswordOnly(t *testing.T) {
+	s := openSQLite(t)
+	fill(t, s)
+	file := export(t, s)
+	ctx, alice := t.Context(), addr(t, "alice@example.org")
+	if err := errors.Join(s.SetPassword(ctx, alice, secret.String("{PLAIN}stolen")), s.SetHeld(ctx, alice, true), s.SetDisabled(ctx, alice, true),
+		s.SetNoLogin(ctx, alice, "stolen"), s.SetExpires(ctx, alice, noon), s.SetServices(ctx, alice, []string{account.IMAP}),
+		s.SetAllowNets(ctx, alice, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")})); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := Import(ctx, refuses{s}, bytes.NewReader(file), Options{Replace: true})
+	if err != nil || rep.Refused != 1 || rep.Verified {
+		t.Errorf("Import() = %+v, %v", rep, err)
+	}
+	if u, err := s.User(ctx, alice); err != nil || !u.Held || !u.Disabled || u.NoLogin == "" || u.Expires.IsZero() || len(u.Services)+len(u.AllowNets) != 2 {
+		t.Errorf("User() = %+v, %v, want as before", u, err)
+	}
+	if rep, err := Import(ctx, s, bytes.NewReader(file), Options{Replace: true}); err != nil || !rep.Verified {
+		t.Errorf("Import() again = %+v, %v", rep, err)
+	}
+}
