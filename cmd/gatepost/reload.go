@@ -53,7 +53,8 @@ func (r *reloader) reload() error {
 	if next.fixed() != r.start.fixed() {
 		return errors.New("hostname, a directory, recipient_delimiter, mail_uid or mail_gid changed, which only a restart can take")
 	}
-	if err := next.checkFiles(); err != nil {
+	seen := r.stores.adjusted(next)
+	if err := seen.checkFiles(); err != nil {
 		return err
 	}
 	if err := r.stores.keys.Reload(); err != nil {

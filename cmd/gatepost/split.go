@@ -90,7 +90,7 @@ func ownerOf(dir string) (uid int, known bool) {
 // for the keeper.
 func askStores(ctx context.Context, cfg Config, names []string, log *slog.Logger) (*stores, error) {
 	s := newStores(cfg)
-	s.remote = stated.Dial(cfg.stateSocket(), log)
+	s.remote = stated.Dial(cfg.stateSocket(), version, log)
 	s.open = append(s.open, s.remote)
 	if err := s.askAll(ctx, cfg, names, log); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -176,9 +176,11 @@ func ownPlace(cfg Config, name string) error {
 	return emptySpool(dir)
 }
 
-// adjusted returns cfg with the directories of this process.
+// adjusted returns cfg with the directories of this process, without what only
+// the keeper reads.
 func (s *stores) adjusted(cfg Config) Config {
 	if s.own == nil {
+		cfg.Notices.WebhookFile, cfg.Notices.Templates = "", ""
 		cfg.Milter.SpoolDirectory, cfg.Lmtpd.SpoolDirectory = spoolOf(cfg, stated.Milter), spoolOf(cfg, stated.Lmtpd)
 	}
 	return cfg

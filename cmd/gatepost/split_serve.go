@@ -47,21 +47,32 @@ func placeOwner(path string) (uid int, ok bool) {
 }
 
 // safePlace reports whether nobody but root and owner can make a directory beside
-// the data directory: somebody else could make himself a daemon there.
+// the data directory, or put another one in the place of those above it: somebody
+// else could make himself a daemon there.
 func safePlace(cfg Config, owner int) bool {
-	dir := filepath.Dir(cfg.DataDirectory)
-	st, err := os.Stat(dir)
-	if err != nil || st.Mode().Perm()&0o022 != 0 {
-		return false
+	for dir := filepath.Dir(cfg.DataDirectory); ; dir = filepath.Dir(dir) {
+		st, err := os.Lstat(dir)
+		if err != nil || !st.IsDir() {
+			return false
+		}
+		// In a directory with the sticky bit nobody moves what is another's, but
+		// everybody makes something: it may be above, not beside.
+		sticky := st.Mode()&os.ModeSticky != 0 && dir != filepath.Dir(cfg.DataDirectory)
+		uid, ok := placeOwner(dir)
+		if !ok || uid != 0 && uid != owner || st.Mode().Perm()&0o022 != 0 && !sticky {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
 	}
-	uid, ok := placeOwner(dir)
-	return ok && (uid == 0 || uid == owner)
 }
 
 // stateServer serves what the daemons of the split shape ask for.
 func (r *reloader) stateServer() *stated.Server {
 	s := r.stores
 	return stated.New(stated.Parts{
+		Build: version,
 		State: s.own.hub, Accounts: s.accounts, Journal: s.own.journal, Learn: s.own.learn, Quarantine: s.own.quarantine,
 		Outgoing: s.senders.queue, Notices: s.senders.told, Abuse: s.senders.own, Keys: s.own.keys,
 		SRS:   func() ([]secret.Value, error) { return s.srsKeys(r.start.srsKeyFile()) },

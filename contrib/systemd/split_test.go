@@ -116,6 +116,10 @@ func TestSplitApart(t *testing.T) {
 			t.Errorf("gatepost@%s sees mail: %v", i, got)
 		}
 	}
+	// An empty StateDirectory= takes the mode back to 0755.
+	if b, err := os.ReadFile("gatepost@state.service.d/state.conf"); err != nil || !strings.Contains(string(b), "\nStateDirectoryMode=0700\n") {
+		t.Errorf("gatepost@state does not shut its directory: %v", err)
+	}
 	one, split := streams(t, "gatepost-*.socket"), streams(t, "gatepost@*.socket")
 	for path := range one {
 		if path != "/run/gatepost/queue" && path != "/run/gatepost/firewall" && split[path] != 1 {

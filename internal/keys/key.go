@@ -83,8 +83,13 @@ func (k Key) public() []byte {
 }
 
 // Signer returns what signs with k: an RSA or an Ed25519 key. It is not to be
-// printed or stored; k itself can be.
-func (k Key) Signer() crypto.Signer { return k.signer() }
+// printed or stored; k itself can be. Of a key that another process has it is nil.
+func (k Key) Signer() crypto.Signer {
+	if k.signer == nil {
+		return nil
+	}
+	return k.signer()
+}
 
 // Format writes the name of k under every verb.
 func (k Key) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, k.Name()) }

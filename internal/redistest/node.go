@@ -20,7 +20,7 @@ import (
 
 const (
 	// patience is how long a server may take for anything.
-	patience = 20 * time.Second
+	patience = time.Minute
 	// busOffset is how far a node's bus port lies from its port.
 	busOffset = 10_000
 )

@@ -23,6 +23,9 @@ type known struct {
 	at      time.Time
 }
 
+// lasts reports whether k may stand in for a process that is away.
+func (k known) lasts() bool { return time.Since(k.at) < lastGood }
+
 // cache keeps answers about names.
 type cache struct {
 	mu         sync.Mutex // guards the fields below

@@ -22,6 +22,9 @@ const (
 	callTime   = 5 * time.Second
 	maxPooled  = 64
 	waitAtMost = time.Second
+	// hungTime is how long nobody asks a process that did not answer within
+	// callTime: one message asks it several times.
+	hungTime = time.Second
 )
 
 // ErrAway means that nothing answers on the socket. It is transient.
@@ -29,10 +32,11 @@ var ErrAway = errors.New("the state process does not answer")
 
 // Client asks the process that has the state. It is safe for concurrent use.
 type Client struct {
-	path string
-	name string
-	http *http.Client
-	log  *slog.Logger
+	path  string
+	build string
+	name  string
+	http  *http.Client
+	log   *slog.Logger
 
 	state    *State
 	accounts *Accounts
@@ -40,16 +44,18 @@ type Client struct {
 	journal  *Journal
 	events   *Events
 	closed   atomic.Bool
+	hung     atomic.Int64 // until when, in Unix nanoseconds; 0 is not
+	other    atomic.Value // the build of which the log was told, a string
 }
 
-// Dial returns a Client of the socket at path. It does not connect; Run keeps it
-// going.
-func Dial(path string, log *slog.Logger) *Client {
+// Dial returns a Client of the socket at path, for a process of the version build.
+// It does not connect.
+func Dial(path, build string, log *slog.Logger) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}
-	c := &Client{path: path, name: rand.Text(), log: log, http: &http.Client{Transport: &http.Transport{
+	c := &Client{path: path, build: build, name: rand.Text(), log: log, http: &http.Client{Transport: &http.Transport{
 		DialContext: dial, MaxIdleConnsPerHost: maxPooled, MaxConnsPerHost: maxPooled, IdleConnTimeout: time.Minute, DisableCompression: true,
 	}}}
 	c.state, c.accounts = &State{c: c}, newAccounts(c)
@@ -137,6 +143,10 @@ func (c *Client) ask(ctx context.Context, q question, out any) error {
 	if q.within == 0 {
 		q.within = callTime
 	}
+	if until := c.hung.Load(); until > time.Now().UnixNano() {
+		return fmt.Errorf("%w on %s, as a moment ago", ErrAway, c.path)
+	}
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, q.within)
 	defer cancel()
 	body := q.body
@@ -157,9 +167,15 @@ func (c *Client) ask(ctx context.Context, q question, out any) error {
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
+		if q.within >= callTime && ctx.Err() != nil && outer.Err() == nil {
+			c.hung.Store(time.Now().Add(hungTime).UnixNano())
+		}
 		return c.failed(q.name, err)
 	}
 	defer res.Body.Close()
+	if c.hung.Load() != 0 {
+		c.hung.Store(0)
+	}
 	return c.answer(q.name, res, out)
 }
 

@@ -88,8 +88,10 @@ func (a *Accounts) rehashes() bool {
 	return err == nil && ok
 }
 
-// remember answers from memory, or asks and keeps the answer.
-func remember[T any](ctx context.Context, a *Accounts, n name, ask func(context.Context) (T, error)) (T, error) {
+// remember answers from memory, or asks and keeps the answer. addr is what n is
+// about. While the other process is away "there is none" is an answer about a name
+// that has something else only: nobody is told that a mailbox is not there.
+func remember[T any](ctx context.Context, a *Accounts, n name, addr mailaddr.Address, ask func(context.Context) (T, error)) (T, error) {
 	version, live := a.version.Load(), a.live.Load()
 	k, have := a.cache.get(n)
 	if have && live && k.version == version && ctx.Err() == nil {
@@ -101,10 +103,24 @@ func remember[T any](ctx context.Context, a *Accounts, n name, ask func(context.
 		a.cache.put(n, known{v, version, time.Now()})
 	case errors.Is(err, account.ErrNotFound):
 		a.cache.put(n, known{nil, version, time.Now()})
-	case have && k.v != nil && ctx.Err() == nil && !answered(err) && time.Since(k.at) < lastGood:
+	case have && ctx.Err() == nil && !answered(err) && k.lasts() && (k.v != nil || a.knows(addr)):
 		return typed[T](k)
 	}
 	return v, err
+}
+
+// about is what is asked about an address.
+func about(call string, addr mailaddr.Address) name { return name{call, account.Fold(addr).String()} }
+
+// knows reports whether somebody has a name: as a user, as an alias, or, of the
+// address that takes what nobody has, as a domain.
+func (a *Accounts) knows(addr mailaddr.Address) bool {
+	for _, n := range []name{about("user", addr), about("alias", addr), {"domain", account.FoldDomain(addr.Domain)}} {
+		if k, have := a.cache.get(n); have && k.v != nil && k.lasts() && (n.call != "domain" || addr.LocalPart == "") {
+			return true
+		}
+	}
+	return false
 }
 
 // answered reports whether the other process said it, and is not away.
@@ -124,32 +140,32 @@ func typed[T any](k known) (v T, err error) {
 
 // Domain implements account.Reader.
 func (a *Accounts) Domain(ctx context.Context, of string) (account.Domain, error) {
-	return remember(ctx, a, name{"domain", of}, func(ctx context.Context) (account.Domain, error) { return a.fresh.Domain(ctx, of) })
+	return remember(ctx, a, name{"domain", account.FoldDomain(of)}, mailaddr.Address{LocalPart: "-"}, func(ctx context.Context) (account.Domain, error) { return a.fresh.Domain(ctx, of) })
 }
 
 // User implements account.Reader.
 func (a *Accounts) User(ctx context.Context, addr mailaddr.Address) (account.User, error) {
-	return remember(ctx, a, name{"user", addr.String()}, func(ctx context.Context) (account.User, error) { return a.names().User(ctx, addr) })
+	return remember(ctx, a, about("user", addr), addr, func(ctx context.Context) (account.User, error) { return a.names().User(ctx, addr) })
 }
 
 // Alias implements account.Reader.
 func (a *Accounts) Alias(ctx context.Context, addr mailaddr.Address) (account.Alias, error) {
-	return remember(ctx, a, name{"alias", addr.String()}, func(ctx context.Context) (account.Alias, error) { return a.fresh.Alias(ctx, addr) })
+	return remember(ctx, a, about("alias", addr), addr, func(ctx context.Context) (account.Alias, error) { return a.fresh.Alias(ctx, addr) })
 }
 
 // Grants implements account.Rights.
 func (a *Accounts) Grants(ctx context.Context, user mailaddr.Address) ([]mailaddr.Address, error) {
-	return remember(ctx, a, name{"grants", user.String()}, func(ctx context.Context) ([]mailaddr.Address, error) { return a.fresh.Grants(ctx, user) })
+	return remember(ctx, a, about("grants", user), user, func(ctx context.Context) ([]mailaddr.Address, error) { return a.fresh.Grants(ctx, user) })
 }
 
 // Posting implements account.Rights.
 func (a *Accounts) Posting(ctx context.Context, addr mailaddr.Address) (account.Posting, error) {
-	return remember(ctx, a, name{"posting", addr.String()}, func(ctx context.Context) (account.Posting, error) { return a.fresh.Posting(ctx, addr) })
+	return remember(ctx, a, about("posting", addr), addr, func(ctx context.Context) (account.Posting, error) { return a.fresh.Posting(ctx, addr) })
 }
 
 // Standing implements account.Standings.
 func (a *Accounts) Standing(ctx context.Context, user mailaddr.Address) (account.Standing, error) {
-	return remember(ctx, a, name{"standing", user.String()}, func(ctx context.Context) (account.Standing, error) { return a.fresh.Standing(ctx, user) })
+	return remember(ctx, a, about("standing", user), user, func(ctx context.Context) (account.Standing, error) { return a.fresh.Standing(ctx, user) })
 }
 
 // names is fresh without the hashes.

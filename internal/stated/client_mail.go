@@ -9,7 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/keys"
@@ -23,6 +23,8 @@ import (
 const (
 	// messageTime bounds a call with a message in it.
 	messageTime = 90 * time.Second
+	// signTime bounds the wait for a signature, of a message of any size.
+	signTime = 20 * time.Second
 	// keysEvery is how often the list of keys is asked for, to know them while
 	// nobody answers.
 	keysEvery = 10 * time.Second
@@ -103,7 +105,9 @@ func (c *Client) SRSKeys(ctx context.Context) ([]secret.Value, error) {
 type Keys struct {
 	c   *Client
 	log *slog.Logger
-	now atomic.Pointer[map[string][]keys.Key]
+
+	mu  sync.Mutex // guards now
+	now map[string][]keys.Key
 }
 
 // Keys returns them, as they are now. Its Run keeps them so.
@@ -139,10 +143,13 @@ func (k *Keys) Reconfigure(keys.Config) {}
 
 func (k *Keys) load(ctx context.Context) error {
 	next, err := k.list(ctx, "")
-	if err == nil {
-		k.now.Store(&next)
+	if err != nil {
+		return err
 	}
-	return err
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.now = next
+	return nil
 }
 
 // list asks for the keys of a domain, or with "" for all.
@@ -166,8 +173,8 @@ func (k *Keys) list(ctx context.Context, domain string) (map[string][]keys.Key, 
 	return out, nil
 }
 
-// of returns the keys of a domain: those of now, or without an answer those of
-// the list.
+// of returns the keys of a domain: those of now, or without an answer those that
+// were known at last.
 func (k *Keys) of(domain string) []keys.Key {
 	d, err := mailaddr.ParseDomain(strings.TrimSuffix(domain, "."))
 	if err != nil {
@@ -175,10 +182,12 @@ func (k *Keys) of(domain string) []keys.Key {
 	}
 	d = strings.ToLower(d)
 	all, err := k.list(context.Background(), d)
-	if err != nil {
-		all = *k.now.Load()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		k.now[d] = all[d]
 	}
-	return all[d]
+	return k.now[d]
 }
 
 // Active returns the keys that sign for a domain. Those of a domain that does not
@@ -213,6 +222,6 @@ func (k *Keys) Sign(signers []keys.Key, msg io.Reader) (values []string, err err
 	if err != nil {
 		return nil, err
 	}
-	err = k.c.ask(context.Background(), question{name: "keys/sign", body: body, within: messageTime}, &values)
+	err = k.c.ask(context.Background(), question{name: "keys/sign", body: body, within: signTime}, &values)
 	return values, err
 }

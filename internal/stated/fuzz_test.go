@@ -28,7 +28,7 @@ func FuzzServer(f *testing.F) {
 	}
 	p := newParts(f)
 	s := New(p.Parts, func(int) Grant { return All() }, quiet())
-	who := &peer{Grant: All(), name: "fuzz"}
+	who := &peer{Grant: All(), caller: newCaller(0), name: "fuzz"}
 	f.Fuzz(func(t *testing.T, call, body string) {
 		if strings.ContainsAny(call, " \x00?#%") || !validPath(call) {
 			return

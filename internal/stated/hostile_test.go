@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -95,6 +96,18 @@ func TestManyClaims(t *testing.T) {
 	}
 }
 
+// TestRatesByHand: what an administrator set is not for daemons to change.
+func TestRatesByHand(t *testing.T) {
+	p := newParts(t)
+	limits := []limit.Limit{{Name: "hourly", Rate: limit.Per(10, time.Hour)}}
+	for _, d := range []string{Policyd, Lmtpd} {
+		c := p.as(t, d)
+		if err := limit.New(c.State()).Set(t.Context(), limits, limit.ByHand{Limit: "hourly", Key: "k", Rate: limit.Per(9, time.Hour)}); !errors.Is(err, ErrForbidden) {
+			t.Errorf("%s sets a rate: %v", d, err)
+		}
+	}
+}
+
 // TestSealingDomainIsFolded: the milter gets the key of the domain that seals
 // however that is written, and none of another.
 func TestSealingDomainIsFolded(t *testing.T) {
@@ -157,7 +170,7 @@ func routes(t *testing.T) (all []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`(?m)\b(?:on\w*\(s, |s\.onBodyOf\()"([^"]+)"`).FindAllSubmatch(b, -1) {
+		for _, m := range regexp.MustCompile(`(?m)\b(?:on\w*\(s, |s\.onBody\()"([^"]+)"`).FindAllSubmatch(b, -1) {
 			all = append(all, string(m[1]))
 		}
 	}

@@ -1,9 +1,11 @@
 package stated
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -143,6 +145,11 @@ func TestAway(t *testing.T) {
 	if _, err := a.User(t.Context(), bob); !errors.Is(err, account.ErrNotFound) {
 		t.Errorf("User(bob) = %v", err)
 	}
+	if _, err := a.Domain(t.Context(), "example.org"); err != nil {
+		t.Error(err)
+	}
+	none(t, a)
+	_, _ = a.Alias(t.Context(), bob)
 	srv.stop()
 	eventually(t, "it is away", func() bool { return !a.live.Load() })
 	if u, err := a.User(t.Context(), alice); err != nil || u.Addr != alice {
@@ -150,12 +157,18 @@ func TestAway(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"one that was not there": second(a.User(t.Context(), bob)),
+		"and its alias":          second(a.Alias(t.Context(), bob)),
 		"one nobody asked for":   second(a.Domain(t.Context(), "example.net")),
 		"a password":             second(a.Fresh().User(t.Context(), alice)),
 		"app passwords":          second(a.AppPasswords(t.Context(), alice)),
 		"a row":                  second(c.State().Get(t.Context(), state.Ban, "k")),
 	} {
 		if !errors.Is(err, ErrAway) || errors.Is(err, account.ErrNotFound) {
+			t.Errorf("away: %s: %v", name, err)
+		}
+	}
+	for name, err := range none(t, a) {
+		if !errors.Is(err, account.ErrNotFound) {
 			t.Errorf("away: %s: %v", name, err)
 		}
 	}
@@ -170,6 +183,15 @@ func TestAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the release is seen", func() bool { u, err := a.User(t.Context(), alice); return err == nil && !u.Held })
+}
+
+// none are questions that Postfix asks of each recipient, here with no answer.
+func none(t *testing.T, a *Accounts) map[string]error {
+	return map[string]error{
+		"alias of a user":   second(a.Alias(t.Context(), alice)),
+		"posting of a user": second(a.Posting(t.Context(), alice)),
+		"catch-all":         second(a.Alias(t.Context(), mailaddr.Address{Domain: "example.org"})),
+	}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -235,4 +257,23 @@ func TestTellerIsBounded(t *testing.T) {
 		t.Errorf("%d wait, %d are lost", n, lost)
 	}
 	c.journal.t.kill() // Close would wait for somebody
+}
+
+// TestVersions: a daemon that runs beside a state process of another version goes
+// on, and says so once.
+func TestVersions(t *testing.T) {
+	p := newParts(t)
+	p.Build = "2"
+	path := filepath.Join(p.dir, "s")
+	serve(t, path, p.Parts, All())
+	var log bytes.Buffer
+	c := Dial(path, "1", slog.New(slog.NewTextHandler(&log, nil)))
+	follow(t, c.Accounts())
+	watch(t, c.State())
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := log.String(); strings.Count(got, "another version") != 1 || !strings.Contains(got, "version=1 other=2") {
+		t.Errorf("the log has %q", got)
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 // Parts are what a Server serves. All are needed.
 type Parts struct {
+	Build      string // the version of the process
 	State      *Hub
 	Accounts   account.Backend
 	Journal    recorder

@@ -1,6 +1,7 @@
 package stated
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/gatepost/gatepost/internal/state"
@@ -19,7 +20,8 @@ const (
 	rightSecrets
 	// rightChange changes accounts. No daemon has it.
 	rightChange
-	// rightCounters counts, and gives back.
+	// rightCounters counts, and gives back. With rightChange it lists counters, too,
+	// and sets them to zero.
 	rightCounters
 	// rightSigningKeys reads DKIM keys, rightSRSKeys those of rewritten senders.
 	rightSigningKeys
@@ -121,6 +123,15 @@ func (g *Grant) may(r Right) bool { return g.Rights&r == r }
 func (g *Grant) reads(t state.Table) bool { return slices.Contains(g.Read, t) || g.writes(t) }
 
 func (g *Grant) writes(t state.Table) bool { return slices.Contains(g.Write, t) }
+
+// handRows begins the keys of the rates that an administrator set by hand, in the
+// table Limit: daemons read them.
+const handRows = "rate/"
+
+// puts reports whether the row of that key may be written, or deleted.
+func (g *Grant) puts(t state.Table, key []byte) bool {
+	return g.writes(t) && (t != state.Limit || g.may(rightChange) || !bytes.HasPrefix(key, []byte(handRows)))
+}
 
 // nothing says that a user is nobody here.
 func (g *Grant) nothing() bool {

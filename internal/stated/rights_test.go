@@ -191,7 +191,10 @@ var calls = []struct {
 		_, err := c.Quarantine().Put(ctx, quarantine.Entry{}, strings.NewReader("x"))
 		return err
 	}},
-	{"what is learned", "lmtpd", func(ctx context.Context, c *Client) error { _, err := c.Learner().Learn(ctx, learn.Wish{Source: learn.Move}); return err }},
+	{"what is learned", "lmtpd", func(ctx context.Context, c *Client) error {
+		_, err := c.Learner().Learn(ctx, learn.Wish{Source: learn.Move})
+		return err
+	}},
 	{"what an administrator says is learned", "", func(ctx context.Context, c *Client) error {
 		_, err := c.Learner().Learn(ctx, learn.Wish{Source: learn.CLI})
 		return err
@@ -200,7 +203,7 @@ var calls = []struct {
 	{"a write to the account store", "", func(ctx context.Context, c *Client) error { return c.Accounts().Writable(ctx) }},
 	{"counters at zero", "", func(ctx context.Context, c *Client) error { return c.State().Reset(ctx, "k") }},
 	{"all counters", "", func(ctx context.Context, c *Client) error { _, err := c.State().Counters(ctx, ""); return err }},
-	{"a rate set by hand", "policyd", func(ctx context.Context, c *Client) error {
+	{"a rate set by hand", "", func(ctx context.Context, c *Client) error {
 		return c.State().Put(ctx, state.Limit, state.Entry{Key: "rate/k", Expires: time.Now().Add(time.Hour)}, false)
 	}},
 	{"mail of our own", "lmtpd", func(_ context.Context, c *Client) error {

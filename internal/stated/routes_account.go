@@ -17,7 +17,7 @@ func (s *Server) accountRoutes() {
 		u, err := a.User(ctx, addr)
 		return userOf(u, p.may(rightSecrets)), err
 	})
-	onName(s, "account/users", func(ctx context.Context, p *peer, mask string) (any, error) {
+	onList(s, "account/users", func(ctx context.Context, p *peer, mask string) (any, error) {
 		all, err := a.Users(ctx, mask)
 		out := make([]user, len(all))
 		for i, u := range all {
@@ -25,13 +25,13 @@ func (s *Server) accountRoutes() {
 		}
 		return out, err
 	})
-	onName(s, "account/domain", func(ctx context.Context, _ *peer, name string) (any, error) { return a.Domain(ctx, name) })
-	onName(s, "account/domains", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Domains(ctx) })
-	onName(s, "account/aliases", func(ctx context.Context, _ *peer, mask string) (any, error) { return a.Aliases(ctx, mask) })
-	onName(s, "account/postings", func(ctx context.Context, _ *peer, mask string) (any, error) { return a.Postings(ctx, mask) })
-	onName(s, "account/access", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Access(ctx) })
-	onName(s, "account/rates", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Rates(ctx) })
-	onName(s, "account/groups", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Groups(ctx) })
+	on(s, "account/domain", rightNames, func(ctx context.Context, _ *peer, in lookup) (any, error) { return a.Domain(ctx, in.Name) })
+	onList(s, "account/domains", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Domains(ctx) })
+	onList(s, "account/aliases", func(ctx context.Context, _ *peer, mask string) (any, error) { return a.Aliases(ctx, mask) })
+	onList(s, "account/postings", func(ctx context.Context, _ *peer, mask string) (any, error) { return a.Postings(ctx, mask) })
+	onList(s, "account/access", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Access(ctx) })
+	onList(s, "account/rates", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Rates(ctx) })
+	onList(s, "account/groups", func(ctx context.Context, _ *peer, _ string) (any, error) { return a.Groups(ctx) })
 	onAddr(s, "account/alias", rightNames, func(ctx context.Context, _ *peer, addr mailaddr.Address) (any, error) { return a.Alias(ctx, addr) })
 	onAddr(s, "account/grants", rightNames, func(ctx context.Context, _ *peer, addr mailaddr.Address) (any, error) { return a.Grants(ctx, addr) })
 	onAddr(s, "account/grantees", rightNames, func(ctx context.Context, _ *peer, as mailaddr.Address) (any, error) { return a.Grantees(ctx, as) })
@@ -47,9 +47,9 @@ func onAddr(s *Server, name string, need Right, f func(context.Context, *peer, m
 	on(s, name, need, func(ctx context.Context, p *peer, in lookup) (any, error) { return f(ctx, p, in.Addr.address()) })
 }
 
-// onName is on for a question about a name.
-func onName(s *Server, name string, f func(context.Context, *peer, string) (any, error)) {
-	on(s, name, rightNames, func(ctx context.Context, p *peer, in lookup) (any, error) { return f(ctx, p, in.Name) })
+// onList is on for a question about all that match a mask.
+func onList(s *Server, name string, f func(context.Context, *peer, string) (any, error)) {
+	onSize(s, name, rightNames, maxBody, huge, func(ctx context.Context, p *peer, in lookup) (any, error) { return f(ctx, p, in.Name) })
 }
 
 // errReadBack says that the store has not what was written.

@@ -23,7 +23,7 @@ type filed struct {
 func (s *Server) learnRoutes() {
 	l := s.parts.Learn
 	on(s, "learn/score", rightScore, func(_ context.Context, _ *peer, features []byte) (any, error) { return l.ScoreItem(features) })
-	onSize(s, "learn/learn", rightTeach, maxLarge, func(ctx context.Context, _ *peer, w learn.Wish) (any, error) {
+	onSize(s, "learn/learn", rightTeach, maxLarge, huge, func(ctx context.Context, _ *peer, w learn.Wish) (any, error) {
 		// The word of an administrator has no bounds, and is not asked for here.
 		if w.Source != learn.Move && w.Source != learn.Weak {
 			return nil, fmt.Errorf("%w: to learn from %q", ErrForbidden, w.Source)
@@ -38,7 +38,7 @@ func (s *Server) learnRoutes() {
 		b, err := l.Seen(ctx, in.Mailbox)
 		return seen{in.Mailbox, b}, err
 	})
-	onSize(s, "learn/set-seen", rightTeach, maxLarge, func(ctx context.Context, _ *peer, in seen) (any, error) {
+	onSize(s, "learn/set-seen", rightTeach, maxLarge, huge, func(ctx context.Context, _ *peer, in seen) (any, error) {
 		return nil, l.SetSeen(ctx, in.Mailbox, in.Seen)
 	})
 }

@@ -33,11 +33,16 @@ type key struct {
 
 // mailRoutes serve keys, the quarantine and the spool of our own mail.
 func (s *Server) mailRoutes() {
-	s.onBodyOf("quarantine/put", rightQuarantine, func(ctx context.Context, _ *peer, body io.Reader) (any, error) {
+	s.onBody("quarantine/put", rightQuarantine, large, func(ctx context.Context, _ *peer, body io.Reader) (any, error) {
 		var e quarantine.Entry
-		return behindLine(body, &e, func(msg io.Reader) (any, error) { return s.parts.Quarantine.Put(ctx, e, msg) })
+		return behindLine(body, &e, func(msg io.Reader) (any, error) {
+			if e.Size < 0 || e.Size > maxMessage {
+				return nil, fmt.Errorf("%w: a message of %d bytes", errRequest, e.Size)
+			}
+			return s.parts.Quarantine.Put(ctx, e, msg)
+		})
 	})
-	onSize(s, "outgoing/add", rightMail, maxLarge, func(_ context.Context, _ *peer, m outgoing.Mail) (any, error) {
+	onSize(s, "outgoing/add", rightMail, maxLarge, huge, func(_ context.Context, _ *peer, m outgoing.Mail) (any, error) {
 		return nil, s.parts.Outgoing.Add(m)
 	})
 	on(s, "outgoing/wrote", rightWrote, func(_ context.Context, _ *peer, id string) (any, error) {
@@ -53,7 +58,7 @@ func (s *Server) mailRoutes() {
 		return out, err
 	})
 	on(s, "keys/list", rightSigningKeys, func(_ context.Context, _ *peer, in lookup) (any, error) { return s.keyList(in.Name) })
-	s.onBodyOf("keys/sign", rightSigningKeys, func(_ context.Context, _ *peer, body io.Reader) (any, error) {
+	s.onBody("keys/sign", rightSigningKeys, large, func(_ context.Context, _ *peer, body io.Reader) (any, error) {
 		var with []key
 		return behindLine(body, &with, func(msg io.Reader) (any, error) {
 			signers, err := s.signers(with)

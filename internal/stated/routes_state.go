@@ -16,15 +16,10 @@ func (s *Server) stateRoutes() {
 		e, err := s.parts.State.View(p.name).Get(ctx, in.Table, string(in.Key))
 		return entryOf(e), err
 	})
-	on(s, "state/list", 0, func(ctx context.Context, p *peer, in row) (any, error) {
+	onSize(s, "state/list", 0, maxBody, large, func(ctx context.Context, p *peer, in row) (any, error) {
 		if !p.reads(in.Table) {
 			return nil, p.noTable(in.Table)
 		}
-		done, err := enter(ctx, p.large)
-		if err != nil {
-			return nil, err
-		}
-		defer done()
 		all, err := s.parts.State.View(p.name).List(ctx, in.Table, string(in.Key))
 		out := make([]entry, len(all))
 		for i, e := range all {
@@ -33,13 +28,13 @@ func (s *Server) stateRoutes() {
 		return out, err
 	})
 	on(s, "state/put", 0, func(ctx context.Context, p *peer, in put) (any, error) {
-		if !p.writes(in.Table) {
+		if !p.puts(in.Table, in.Entry.Key) {
 			return nil, p.noTable(in.Table)
 		}
 		return nil, s.parts.State.View(p.name).Put(ctx, in.Table, in.Entry.entry(), in.Sync)
 	})
 	on(s, "state/delete", 0, func(ctx context.Context, p *peer, in row) (any, error) {
-		if !p.writes(in.Table) {
+		if !p.puts(in.Table, in.Key) {
 			return nil, p.noTable(in.Table)
 		}
 		return nil, s.parts.State.View(p.name).Delete(ctx, in.Table, string(in.Key))
@@ -63,7 +58,7 @@ func (s *Server) counterRoutes() {
 	on(s, "state/take", rightCounters, func(ctx context.Context, p *peer, in claim) (any, error) {
 		return view(p).Take(ctx, string(in.Key), in.N, in.Max, in.Window)
 	})
-	onSize(s, "state/take-all", rightCounters, maxClaims, func(ctx context.Context, p *peer, in claims) (any, error) {
+	onSize(s, "state/take-all", rightCounters, maxClaims, nil, func(ctx context.Context, p *peer, in claims) (any, error) {
 		all := make([]state.Claim, len(in.Claims))
 		for i, c := range in.Claims {
 			all[i] = state.Claim{Key: string(c.Key), N: c.N, Max: c.Max, Window: c.Window, Soft: c.Soft}

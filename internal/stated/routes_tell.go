@@ -37,7 +37,7 @@ type filing struct {
 
 // tellRoutes take batches of what is not answered.
 func (s *Server) tellRoutes() {
-	s.onBodyOf("tell", 0, func(ctx context.Context, p *peer, body io.Reader) (any, error) {
+	s.onBody("tell", 0, large, func(ctx context.Context, p *peer, body io.Reader) (any, error) {
 		var res refusedLines
 		lines := bufio.NewScanner(io.LimitReader(body, 2*batchBytes+maxLine))
 		lines.Buffer(make([]byte, 0, 64<<10), maxLine+1)

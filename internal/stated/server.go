@@ -151,52 +151,46 @@ func (p *peer) need(r Right) error {
 	return fmt.Errorf("%w for user id %d", ErrForbidden, p.uid)
 }
 
+// places are the calls of one kind that a user may have at a time, nil for any
+// number.
+type places func(*caller) chan struct{}
+
+func large(c *caller) chan struct{} { return c.large }
+func huge(c *caller) chan struct{}  { return c.huge }
+
 // on answers a call whose argument is In, for who has the rights.
 func on[In any](s *Server, name string, need Right, f func(context.Context, *peer, In) (any, error)) {
-	onSize(s, name, need, maxBody, f)
+	onSize(s, name, need, maxBody, nil, f)
 }
 
-// onSize is on for a call with a bound of its own. Of the large ones a user has
-// few in memory at a time.
-func onSize[In any](s *Server, name string, need Right, most int64, f func(context.Context, *peer, In) (any, error)) {
+// onSize is on for a call with a bound of its own, or one of a kind that takes much
+// memory: it has its place until the answer is written.
+func onSize[In any](s *Server, name string, need Right, most int64, kind places, f func(context.Context, *peer, In) (any, error)) {
+	s.onBody(name, need, kind, func(ctx context.Context, p *peer, body io.Reader) (any, error) {
+		var in In
+		if err := decode(body, most, &in); err != nil {
+			return nil, err
+		}
+		return f(ctx, p, in)
+	})
+}
+
+// onBody answers a call with a body of its own kind.
+func (s *Server) onBody(name string, need Right, kind places, f func(context.Context, *peer, io.Reader) (any, error)) {
 	s.mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
 		p := peerOf(r)
 		if err := p.need(need); err != nil {
 			answer(w, nil, err)
 			return
 		}
-		if most > maxBody {
-			done, err := enter(r.Context(), p.huge)
+		if kind != nil {
+			done, err := enter(r.Context(), kind(p.caller))
 			if err != nil {
 				answer(w, nil, err)
 				return
 			}
 			defer done()
 		}
-		var in In
-		if err := decode(r.Body, most, &in); err != nil {
-			answer(w, nil, err)
-			return
-		}
-		out, err := f(r.Context(), p, in)
-		answer(w, out, err)
-	})
-}
-
-// onBodyOf answers a call with a body of its own kind.
-func (s *Server) onBodyOf(name string, need Right, f func(context.Context, *peer, io.Reader) (any, error)) {
-	s.mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-		p := peerOf(r)
-		if err := p.need(need); err != nil {
-			answer(w, nil, err)
-			return
-		}
-		done, err := enter(r.Context(), p.large)
-		if err != nil {
-			answer(w, nil, err)
-			return
-		}
-		defer done()
 		out, err := f(r.Context(), p, r.Body)
 		answer(w, out, err)
 	})

@@ -59,7 +59,7 @@ func serve(t testing.TB, path string, p Parts, grant Grant) *started {
 // dial returns a client that ends with the test.
 func dial(t testing.TB, path string) *Client {
 	t.Helper()
-	c := Dial(path, quiet())
+	c := Dial(path, "1", quiet())
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

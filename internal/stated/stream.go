@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/state"
@@ -56,6 +56,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	defer end()
 	out := &stream{w: w, c: http.NewResponseController(w)}
 	_ = out.c.SetReadDeadline(time.Time{}) // it lasts
+	if out.send(event{Build: s.parts.Build}) != nil {
+		return
+	}
 	s.pump(r.Context(), out, sub, accounts)
 }
 
@@ -144,6 +147,15 @@ func (c *Client) follow(ctx context.Context, tables []state.Table, accounts bool
 	}
 }
 
+// compare tells the log once of another version at the other end: it may refuse
+// what we ask.
+func (c *Client) compare(ctx context.Context, build string) {
+	if build != "" && build != c.build && c.other.Swap(build) != build {
+		c.log.LogAttrs(ctx, slog.LevelWarn, "the state process is of another version: restart what is older",
+			slog.String("version", c.build), slog.String("other", build))
+	}
+}
+
 // stream reads one stream to its end.
 func (c *Client) stream(ctx context.Context, tables []state.Table, accounts bool, each func(event)) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -175,9 +187,10 @@ func (c *Client) stream(ctx context.Context, tables []state.Table, accounts bool
 	for lines.Scan() {
 		silent.Reset(silentAtMost)
 		var e event
-		if err := decodeLine(lines.Bytes(), &e); err != nil {
-			return fmt.Errorf("read %s: %w", strings.TrimPrefix(req.URL.Path, "/v1/"), err)
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil { // a newer one may say more
+			return fmt.Errorf("read watch: %w", err)
 		}
+		c.compare(ctx, e.Build)
 		each(e)
 	}
 	return lines.Err()

@@ -100,6 +100,8 @@ type event struct {
 	// Missed says that what follows is not all: at the begin of a stream, and when
 	// the peer was too slow.
 	Missed bool `json:"missed,omitempty"`
+	// Build is the version of the process, at the begin of a stream.
+	Build string `json:"build,omitempty"`
 	// Version is that of the accounts.
 	Version uint64 `json:"version,omitempty"`
 }

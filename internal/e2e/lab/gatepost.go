@@ -88,21 +88,27 @@ func (l *Lab) StartGatepost() error {
 	return l.serve([]string{filepath.Join(l.Dir, "gatepost"), "serve", "--config", l.ConfigPath()})
 }
 
-func (l *Lab) serve(argv []string) error {
-	before := l.notify.count()
+func (l *Lab) serve(argv []string) (err error) {
+	l.gate, err = l.startServer("gatepost", l.notify, argv...)
+	return err
+}
+
+// startServer starts a gatepost as the mail user, and waits until it tells n
+// READY=1. The process is there also when that was in vain.
+func (l *Lab) startServer(name string, n *notify, argv ...string) (*process, error) {
+	before := n.count()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = []string{"NOTIFY_SOCKET=" + l.notify.path, "PATH=/usr/bin:/bin", "HOME=/"}
+	cmd.Env = []string{"NOTIFY_SOCKET=" + n.path, "PATH=/usr/bin:/bin", "HOME=/"}
 	asVmail(cmd)
-	p, err := l.start("gatepost", cmd)
+	p, err := l.start(name, cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.gate = p
-	return l.Until("gatepost to be ready", func() error {
+	return p, l.Until(name+" to be ready", func() error {
 		if err := p.ended(); err != nil {
 			return err
 		}
-		return l.notify.heard("READY=1", before)
+		return n.heard("READY=1", before)
 	})
 }
 
@@ -129,7 +135,12 @@ func (l *Lab) GatepostRuns() error { return l.gate.ended() }
 // CLI runs gatepost's command line as the mail user and returns what it
 // printed on stdout; an error holds what it said on stderr.
 func (l *Lab) CLI(stdin string, args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(l.Dir, "gatepost"), append([]string{"--config", l.ConfigPath()}, args...)...)
+	return l.cli(l.ConfigPath(), stdin, args...)
+}
+
+// cli is CLI for the gatepost with that configuration.
+func (l *Lab) cli(config, stdin string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(l.Dir, "gatepost"), append([]string{"--config", config}, args...)...)
 	asVmail(cmd)
 	var out, talk bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &talk

@@ -161,23 +161,10 @@ func (h *Host) WriteConfig(more string) error {
 	return os.WriteFile(h.configPath(), []byte(own+more), 0o644)
 }
 
-// StartGatepost starts its gatepost and waits until that is ready.
-func (h *Host) StartGatepost() error {
-	before := h.notify.count()
-	cmd := exec.Command(filepath.Join(h.lab.Dir, "gatepost"), "serve", "--config", h.configPath())
-	cmd.Env = []string{"NOTIFY_SOCKET=" + h.notify.path, "PATH=/usr/bin:/bin", "HOME=/"}
-	asVmail(cmd)
-	p, err := h.lab.start("gatepost2", cmd)
-	if err != nil {
-		return err
-	}
-	h.gate = p
-	return h.lab.Until("the second gatepost to be ready", func() error {
-		if err := p.ended(); err != nil {
-			return err
-		}
-		return h.notify.heard("READY=1", before)
-	})
+// StartGatepost starts its gatepost and waits until it is ready.
+func (h *Host) StartGatepost() (err error) {
+	h.gate, err = h.lab.startServer("gatepost2", h.notify, filepath.Join(h.lab.Dir, "gatepost"), "serve", "--config", h.configPath())
+	return err
 }
 
 // KillGatepost ends its gatepost with SIGKILL.
@@ -217,14 +204,7 @@ func (h *Host) Postfix(name string, args ...string) (string, error) {
 
 // CLI runs the command line against its gatepost, as the mail user.
 func (h *Host) CLI(stdin string, args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(h.lab.Dir, "gatepost"), append([]string{"--config", h.configPath()}, args...)...)
-	asVmail(cmd)
-	var out, talk bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &talk
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("second host: gatepost %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(talk.String()))
-	}
-	return out.String(), nil
+	return h.lab.cli(h.configPath(), stdin, args...)
 }
 
 // Stop ends both servers.

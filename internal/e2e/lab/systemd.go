@@ -21,8 +21,6 @@ type Systemd struct {
 	lab    *Lab
 	p      *process
 	cgroup string
-	// made is the directory that Boot made in order to mount on it, "" for none.
-	made string
 }
 
 // leanOn are the units of the machine that ours name.
@@ -32,13 +30,17 @@ var leanOn = []string{
 }
 
 // boot becomes systemd. Its arguments are the scratch directory and the directory
-// of its own control group.
+// of its own control group. Its /etc is a copy, in memory: it holds /etc/shadow.
 const boot = `set -e
 echo 0 >"$2/cgroup.procs"
 exec unshare --cgroup -- /bin/sh -ec '
 mount --make-rprivate /
 mount -t proc proc /proc
-mount --bind "$1/bin" /usr/local/bin
+mount -t tmpfs -o mode=0755 tmpfs "$1/all"
+cp -a /etc/. "$1/all"
+mkdir -p "$1/all/gatepost"
+mount --bind "$1/all" /etc
+mount --bind "$1/root/usr/local" /usr/local
 mount --bind "$1/lib" /usr/lib/systemd/system
 mount --bind "$1/etc" /etc/systemd/system
 mount --bind "$1/empty" /usr/lib/systemd/system-generators
@@ -46,11 +48,8 @@ mount --bind "$1/gatepost" /etc/gatepost
 exec /usr/lib/systemd/systemd --system --unit=basic.target --show-status=no' sh "$1"
 `
 
-// settingsDir is where the units look for the settings.
-const settingsDir = "/etc/gatepost"
-
-// Boot starts systemd with the units of contrib/systemd, none of which is started
-// yet. Gatepost must not run outside of it. A machine that cannot do so is a
+// Boot starts systemd with what "make install" installs, of which nothing is
+// started yet. Gatepost must not run outside of it. A machine that cannot do so is a
 // Missing.
 func (l *Lab) Boot() (*Systemd, error) {
 	for _, program := range []string{"/usr/lib/systemd/systemd", "/usr/bin/systemctl", "/usr/bin/nsenter", "/usr/bin/unshare"} {
@@ -71,11 +70,6 @@ func (l *Lab) Boot() (*Systemd, error) {
 	var err error
 	if s.cgroup, err = os.MkdirTemp(cgroup, "gatepost-lab-"); err != nil {
 		return nil, &Missing{"no control groups", err.Error()}
-	}
-	if err := os.Mkdir(settingsDir, 0o755); err == nil {
-		s.made = settingsDir
-	} else if !errors.Is(err, os.ErrExist) {
-		return nil, errors.Join(err, s.tidy())
 	}
 	cmd := exec.Command("/bin/sh", "-c", boot, "sh", dir, s.cgroup)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "container=gatepost-lab"}
@@ -98,12 +92,12 @@ func (l *Lab) Boot() (*Systemd, error) {
 
 // prepareSystemd fills the directories that Boot mounts.
 func (l *Lab) prepareSystemd(dir string) error {
-	for _, d := range []string{"bin", "lib", "etc", "empty", "gatepost"} {
+	for _, d := range []string{"all", "lib", "etc", "empty", "gatepost"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return err
 		}
 	}
-	if err := copyFile(filepath.Join(l.Dir, "gatepost"), filepath.Join(dir, "bin/gatepost"), 0o755); err != nil {
+	if err := l.install(filepath.Join(dir, "root")); err != nil {
 		return err
 	}
 	if err := copyFile(l.ConfigPath(), filepath.Join(dir, "gatepost/gatepost.yaml"), 0o644); err != nil {
@@ -118,26 +112,35 @@ func (l *Lab) prepareSystemd(dir string) error {
 			return err
 		}
 	}
-	root, err := Root()
-	if err != nil {
-		return err
-	}
-	units, err := filepath.Glob(filepath.Join(root, "contrib/systemd/gatepost*.s*"))
+	units, err := filepath.Glob(filepath.Join(dir, "root/usr/local/lib/systemd/system/gatepost*.service"))
 	if err != nil {
 		return err
 	}
 	for _, u := range units {
-		name := filepath.Base(u)
-		if err := copyFile(u, filepath.Join(dir, "lib", name), 0o644); err != nil {
-			return err
+		name := strings.TrimSuffix(filepath.Base(u), ".service")
+		log := name
+		if strings.HasSuffix(name, "@") {
+			log += "%i"
 		}
-		if strings.HasSuffix(name, ".service") {
-			if err := logTo(filepath.Join(dir, "etc", name+".d"), l.logPath(strings.TrimSuffix(name, ".service"))); err != nil {
-				return err
-			}
+		if err := logTo(filepath.Join(dir, "etc", name+".service.d"), l.logPath(log)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// install does "make install" below a directory, with the gatepost of the lab.
+func (l *Lab) install(dir string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("make", "install", "DESTDIR="+dir)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make install: %w: %s", err, out)
+	}
+	return copyFile(filepath.Join(l.Dir, "gatepost"), filepath.Join(dir, "usr/local/bin/gatepost"), 0o755)
 }
 
 // logTo makes a drop-in that sends what a service says to a log of the lab: no
@@ -177,11 +180,7 @@ func (s *Systemd) Stop() error {
 // tidy removes what Boot made outside of the lab's directory. The mounts went
 // with the namespace.
 func (s *Systemd) tidy() error {
-	err := s.lab.Until("the control groups to be empty", func() error { return removeTree(s.cgroup) })
-	if s.made != "" {
-		err = errors.Join(err, os.Remove(s.made))
-	}
-	return err
+	return s.lab.Until("the control groups to be empty", func() error { return removeTree(s.cgroup) })
 }
 
 // removeTree removes a control group with those below it; their files go with

@@ -127,12 +127,15 @@ func (s *Sealer) check() error {
 		return errors.New("seal: From must be signed")
 	}
 	if s.algorithm() == "" {
-		return errors.New("seal: the key is neither RSA nor Ed25519")
+		return errors.New("seal: the key is neither RSA nor Ed25519, or not here")
 	}
 	return nil
 }
 
 func (s *Sealer) algorithm() string {
+	if s.Key == nil {
+		return ""
+	}
 	switch s.Key.Public().(type) {
 	case *rsa.PublicKey:
 		return "rsa-sha256"

@@ -132,8 +132,8 @@ func TestPackages(t *testing.T) {
 	if n != len(works) {
 		t.Errorf("%d works are run, want %d", n, len(works))
 	}
-	if g := packages(regexp.MustCompile("^policy")); len(g) != 1 || len(g[0]) != 1 {
-		t.Errorf("-work ^policy runs %v", g)
+	if g := packages(regexp.MustCompile("^policy request, 16")); len(g) != 1 || len(g[0]) != 1 {
+		t.Errorf("-work ^policy request, 16 runs %v", g)
 	}
 }
 

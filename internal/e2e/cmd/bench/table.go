@@ -141,6 +141,9 @@ func number(v float64) string {
 	if v >= 100 || v == math.Trunc(v) {
 		return group(v)
 	}
+	if v < 10 {
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	}
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 

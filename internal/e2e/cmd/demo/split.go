@@ -237,7 +237,7 @@ func startOne(name, binary, config string, ready chan<- string) (*exec.Cmd, erro
 			return nil, err
 		}
 	}
-	if name == "lmtpd" || name == "state" { // as the drop-ins have it
+	if name == "lmtpd" || name == "state" { // as the drop-ins have it, the first with managesieve.listen
 		postfix, err := userID("postfix")
 		if err != nil {
 			return nil, err
