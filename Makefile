@@ -30,6 +30,7 @@ test:
 	@.ci/deps.sh test || [ "$(CI)" != true ]
 	$(MAKE) lint layers unit e2e
 	$(GO) run ./internal/e2e/cmd/demo -optional
+	$(GO) run ./internal/e2e/cmd/demo -optional -split
 
 # KEEP=1 stays up until Ctrl-C. $(error) ends make with this one line; a recipe
 # that fails would bring a second one of make's own.

@@ -86,13 +86,17 @@ func (b Ban) entry(gone, lifted time.Time) (state.Entry, error) {
 	return state.Entry{Key: b.key(), Value: v, Expires: gone}, nil
 }
 
-// banOf reads a row of the table state.Ban. lifted is zero for a ban that holds.
-func banOf(e state.Entry) (b Ban, lifted time.Time, err error) {
+// banOf reads a row of the table state.Ban. lifted is zero for a ban that holds. One
+// of a host whose clock is years ahead would hold until then.
+func banOf(e state.Entry, now time.Time) (b Ban, lifted time.Time, err error) {
 	var r row
 	if err := json.Unmarshal(e.Value, &r); err != nil {
 		return Ban{}, lifted, fmt.Errorf("decode ban %q: %w", e.Key, err)
 	}
-	if b, err = r.valid(e.Key); err != nil {
+	if b, err = r.valid(e.Key); err == nil && b.Until.Sub(now) > 2*maxSpan {
+		err = errors.New("it ends later than one can")
+	}
+	if err != nil {
 		return Ban{}, lifted, fmt.Errorf("decode ban %q: %w", e.Key, err)
 	}
 	return b, r.Lifted, nil

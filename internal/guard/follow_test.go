@@ -275,6 +275,26 @@ func TestBanHoldsOnTheOtherHost(t *testing.T) {
 	})
 }
 
+// TestBanOfAWrongClock: a host whose clock is years ahead bans nobody for years.
+func TestBanOfAWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, peers := cluster(t, 2, nil)
+		b := Ban{ID: "x", Network: netip.MustParsePrefix(planted + "/32"), Services: loginServices(), Reason: "late",
+			Since: time.Now().AddDate(50, 0, 0), Until: time.Now().AddDate(50, 0, 1), Host: "mx1"}
+		e, err := b.entry(b.Until, time.Time{})
+		if err == nil {
+			err = peers[0].state.Put(t.Context(), state.Ban, e, true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if peers[1].refuses(t, planted, "") || !strings.Contains(peers[1].log.String(), "ban ignored") {
+			t.Errorf("it holds; log:\n%s", peers[1].log)
+		}
+	})
+}
+
 // TestProcessesOfOneHost: where the services of one host are processes, a ban holds
 // in each of them and stands in their journal once.
 func TestProcessesOfOneHost(t *testing.T) {
@@ -465,7 +485,7 @@ func TestHostsConverge(t *testing.T) {
 			synctest.Wait()
 			want := map[string]string{}
 			for key, e := range store.rows {
-				b, lifted, err := banOf(e)
+				b, lifted, err := banOf(e, time.Now())
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -475,7 +475,7 @@ func FuzzBanOf(f *testing.F) {
 	f.Add("::/0", []byte(`{"network":"::/0"}`))
 	f.Add("", []byte(`{}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
-		b, lifted, err := banOf(state.Entry{Key: key, Value: value})
+		b, lifted, err := banOf(state.Entry{Key: key, Value: value}, time.Now())
 		if err != nil {
 			return
 		}
@@ -485,7 +485,7 @@ func FuzzBanOf(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, at, err := banOf(e); err != nil || again.Network != b.Network || !at.Equal(lifted) {
+		if again, at, err := banOf(e, time.Now()); err != nil || again.Network != b.Network || !at.Equal(lifted) {
 			t.Errorf("banOf(entry(%+v, %v)) = %+v, %v, %v", b, lifted, again, at, err)
 		}
 	})

@@ -136,7 +136,7 @@ func splitKey(key string) (p netip.Prefix, mx, ok bool) {
 
 // learn takes over a row. One that is damaged is left alone.
 func (g *Guard) learn(ctx context.Context, e state.Entry, latest bool) error {
-	b, at, err := banOf(e)
+	b, at, err := banOf(e, g.now())
 	switch {
 	case err != nil:
 		g.log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))

@@ -72,7 +72,7 @@ func (g *Guard) load(ctx context.Context) error {
 		return fmt.Errorf("read bans: %w", err)
 	}
 	for _, e := range rows {
-		b, lifted, err := banOf(e)
+		b, lifted, err := banOf(e, now)
 		if err != nil {
 			g.log.LogAttrs(ctx, slog.LevelWarn, "ban ignored", slog.Any("err", err))
 			continue

@@ -95,7 +95,7 @@ func (k *Keeper) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := k.deps.State.Watch(ctx, []state.Table{state.Login}, func(c state.Change) {
 			if !c.Deleted && strings.HasPrefix(c.Entry.Key, orderPrefix) {
-				k.hear(ctx, c.Entry)
+				k.hear(ctx, c.Entry, false)
 			}
 		}, func() {
 			k.mu.Lock()
@@ -136,13 +136,13 @@ func (k *Keeper) list(ctx context.Context) {
 		return
 	}
 	for _, e := range rows {
-		k.hear(ctx, e)
+		k.hear(ctx, e, true)
 	}
 }
 
 // hear takes a row of the state. The last order for an account is the one that
-// counts.
-func (k *Keeper) hear(ctx context.Context, e state.Entry) {
+// counts; one that is listed may be older than what was told meanwhile.
+func (k *Keeper) hear(ctx context.Context, e state.Entry, listed bool) {
 	o, err := parseOrder(e)
 	if err != nil {
 		k.log.LogAttrs(ctx, slog.LevelWarn, "order of another host ignored", slog.Any("err", err))
@@ -152,7 +152,8 @@ func (k *Keeper) hear(ctx context.Context, e state.Entry) {
 		return
 	}
 	k.mu.Lock()
-	if len(k.orders) < maxOrders {
+	was, waits := k.orders[o.account]
+	if older := listed && waits && o.At.Before(was.At); !older && (waits || len(k.orders) < maxOrders) {
 		k.orders[o.account] = o
 	}
 	k.mu.Unlock()

@@ -159,10 +159,30 @@ func TestOrderIgnored(t *testing.T) {
 	_, k := newWorld()
 	k.deps.Host = "mx1"
 	for _, v := range []string{`{`, `{"host":"mx2","verb":"list"}`, `{"host":"mx1","verb":"delete"}`} {
-		k.hear(t.Context(), state.Entry{Key: orderPrefix + "alice@example.org", Value: []byte(v)})
+		k.hear(t.Context(), state.Entry{Key: orderPrefix + "alice@example.org", Value: []byte(v)}, false)
 	}
 	if len(k.orders) != 0 {
 		t.Errorf("orders = %+v", k.orders)
+	}
+}
+
+// TestOrderListedLate: a list that was asked for before an order was told does not
+// take its place.
+func TestOrderListedLate(t *testing.T) {
+	_, k := newWorld()
+	k.deps.Host = "mx1"
+	hear := func(verb, at string, listed bool) {
+		k.hear(t.Context(), state.Entry{Key: orderPrefix + "alice@example.org",
+			Value: []byte(`{"host":"mx2","verb":"` + verb + `","at":"` + at + `"}`)}, listed)
+	}
+	hear("release", "2026-11-20T12:00:01Z", false)
+	hear("hold", "2026-11-20T12:00:00Z", true)
+	if o := k.orders[alice]; o.Verb != "release" {
+		t.Errorf("the older order %q counts", o.Verb)
+	}
+	hear("delete", "2026-11-20T12:00:00Z", false) // of a host whose clock is behind
+	if o := k.orders[alice]; o.Verb != "delete" {
+		t.Errorf("the order told last is not %q", o.Verb)
 	}
 }
 

@@ -119,6 +119,12 @@ func settled(t testing.TB, hosts ...*host) {
 			if mark < last || waits > 0 {
 				return false
 			}
+			h.mu.Lock() // the model follows the journal under it
+			behind := h.dead != nil
+			h.mu.Unlock()
+			if behind {
+				t.Fatal("the learner has ended")
+			}
 		}
 		return true
 	})

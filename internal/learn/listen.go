@@ -97,7 +97,7 @@ func (s *shared) take(ctx context.Context, it state.Item) error {
 	}
 	s.in.mark = it.ID
 	if d.again {
-		return nil
+		return s.requeue(ctx, e)
 	}
 	s.applied.Add(1)
 	s.deliver(e.stamp, d)

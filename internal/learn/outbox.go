@@ -36,7 +36,7 @@ func (s *shared) enqueue(ctx context.Context, acts []act) (w waits, err error) {
 			return w, fmt.Errorf("learn outbox: %w", err)
 		}
 		values, w.seqs, w.done = append(values, b), append(w.seqs, e.seq), append(w.done, make(chan done, 1))
-		last = stamp{seq: e.seq, prevRun: e.run, prevSeq: e.seq, prevTime: e.time}
+		last = after(&e)
 	}
 	s.mu.Lock()
 	for i, seq := range w.seqs {
@@ -186,6 +186,53 @@ func (s *shared) next(ctx context.Context, after int64) (id int64, value []byte,
 		return 0, nil, nil
 	}
 	return id, value, err
+}
+
+// requeue gives another number to an event that waits here and whose number is
+// over, because a later one was performed before it: the stream had lost it, and
+// nobody knew yet. A host that performed it nevertheless knows its messages.
+func (s *shared) requeue(ctx context.Context, e event) error {
+	var id int64
+	err := s.l.db.Reader.QueryRowContext(ctx, "SELECT id FROM outbox WHERE run = ? AND seq = ?", e.run, int64(e.seq)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // of another host, or performed
+	}
+	if err != nil {
+		return fmt.Errorf("learn outbox: %w", err)
+	}
+	s.order.Lock()
+	defer s.order.Unlock()
+	old := e.stamp
+	e.stamp = s.last
+	e.run, e.seq = s.run, s.last.seq+1
+	value, err := e.appendTo(nil)
+	if err != nil {
+		return fmt.Errorf("learn outbox: %w", err)
+	}
+	err = sqlite.Tx(ctx, s.l.db.Writer, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM outbox WHERE id = ?", id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO outbox (run, seq, value) VALUES (?, ?, ?)", e.run, int64(e.seq), value)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("learn outbox: %w", err)
+	}
+	s.last = after(&e)
+	s.mu.Lock()
+	if c, ok := s.waiters[old.seq]; ok && old.run == s.run {
+		delete(s.waiters, old.seq)
+		s.waiters[e.seq] = c
+	}
+	s.mu.Unlock()
+	s.hurry()
+	return nil
+}
+
+// after is the stamp from which that of the event behind e is made.
+func after(e *event) stamp {
+	return stamp{seq: e.seq, prevRun: e.run, prevSeq: e.seq, prevTime: e.time}
 }
 
 // resend has everything sent again that is still in the outbox, if some of it

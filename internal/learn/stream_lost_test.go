@@ -109,6 +109,36 @@ func TestLost(t *testing.T) {
 	same(t, a, b)
 }
 
+// TestLostBeforeAnother: an event that the stream has acknowledged and lost, and
+// of which nobody knows until a later one was performed, is learned all the same,
+// and is not sent for ever.
+func TestLostBeforeAnother(t *testing.T) {
+	lab := redistest.Single(t)
+	a, b := newHost(t, lab), newHost(t, lab)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := &flaky{Stream: a.stream}
+	f.values.Store(1)
+	a.stream = f
+	a.start(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if o := a.must(t, Wish{Spam: true, Source: CLI, Items: []Item{item(t, letter(1, ""))}}); o.What != New {
+			t.Errorf("Learn of what was lost = %+v", o)
+		}
+	})
+	eventually(t, "the stream to lose one", func() bool { return f.values.Load() <= 0 })
+	a.must(t, Wish{Spam: true, Source: CLI, Items: []Item{item(t, letter(2, ""))}})
+	wg.Wait()
+	same(t, a, b)
+	for _, h := range []*host{a, b} {
+		if _, spam := h.model.Counts(); spam != 2 {
+			t.Errorf("%d learned, want 2", spam)
+		}
+	}
+}
+
 // TestGap: a host that was away for longer than the stream keeps says so, once,
 // and goes on. One that joins late does not.
 func TestGap(t *testing.T) {

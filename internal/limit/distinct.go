@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -150,15 +151,15 @@ func Join(t state.Table, key string, mine, theirs []byte) []byte {
 	if t != state.Limit || !strings.HasPrefix(key, membersPrefix) {
 		return mine
 	}
-	both := members{list: liveMembers(theirs, time.Unix(0, 0))}
-	for _, m := range liveMembers(mine, time.Unix(0, 0)) {
-		i := slices.IndexFunc(both.list, func(o member) bool { return o.id == m.id })
-		switch {
-		case i >= 0:
-			both.list[i].at = max(both.list[i].at, m.at)
-		case len(both.list) < maxDistinct:
-			both.list = append(both.list, m)
-		}
+	latest := map[uint64]int64{}
+	for _, m := range append(liveMembers(theirs, time.Unix(0, 0)), liveMembers(mine, time.Unix(0, 0))...) {
+		latest[m.id] = max(latest[m.id], m.at)
 	}
-	return appendMembers(nil, both.list)
+	both := make([]member, 0, len(latest))
+	for id, at := range latest {
+		both = append(both, member{id, at})
+	}
+	// With too many, those go that leave the window first.
+	slices.SortFunc(both, func(a, b member) int { return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(a.id, b.id)) })
+	return appendMembers(nil, both[:min(len(both), maxDistinct)])
 }

@@ -241,6 +241,14 @@ func TestJoin(t *testing.T) {
 	if got := Join(state.Limit, membersPrefix+"x", []byte("\xff"), theirs); len(liveMembers(got, time.Unix(0, 0))) != 2 {
 		t.Errorf("Join() of a damaged set has %v", liveMembers(got, time.Unix(0, 0)))
 	}
+	full := make([]member, maxDistinct)
+	for i := range full {
+		full[i] = member{id: uint64(i + 10), at: 1e9}
+	}
+	joined := members{list: liveMembers(Join(state.Limit, membersPrefix+"x", mine, set(full...)), time.Unix(0, 0))}
+	if len(joined.list) != maxDistinct || !joined.has(1) || !joined.has(2) {
+		t.Errorf("Join() with a full set has %d, and not those who were written to last", len(joined.list))
+	}
 }
 
 func TestDistinct(t *testing.T) {

@@ -132,6 +132,12 @@ func (c *counter) give(n int64, at time.Time) *counter {
 	return next
 }
 
+// future reports whether something was granted after now: the clock went back.
+func (c *counter) future(now time.Time) bool {
+	n := len(c.buckets)
+	return n > 0 && c.buckets[n-1].at > now.UnixNano()
+}
+
 // at returns a copy of c without what has left the window at now. A bucket that
 // lies in the future, because the clock went back, counts as of now.
 func (c *counter) at(now time.Time, window time.Duration) *counter {

@@ -363,3 +363,52 @@ func crashing(path string) {
 	}
 	select {}
 }
+
+// A counter that was filled while the clock was a year ahead is full for one
+// window more, not for a year.
+func TestFullCounterAfterTheClockWentBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *SQLite, _ *logBuffer) {
+		ask := func(n int64) Usage {
+			t.Helper()
+			u, err := s.Take(t.Context(), "k", n, 3, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u
+		}
+		ask(3)
+		s.mu.Lock()
+		c := s.counters.rows["k"].item.(*counter)
+		for i := range c.buckets {
+			c.buckets[i].at += int64(365 * 24 * time.Hour)
+		}
+		s.mu.Unlock()
+		if u := ask(1); u.OK || !u.Ends.Equal(time.Now().Add(time.Minute)) {
+			t.Errorf("Take() of a full one = %+v", u)
+		}
+		time.Sleep(time.Minute)
+		if u := ask(1); !u.OK || u.Used != 1 {
+			t.Errorf("Take() a window later = %+v", u)
+		}
+	})
+}
+
+// A Give that comes after the window must not take back what others count now.
+func TestGiveAfterTheWindow(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *SQLite, _ *logBuffer) {
+		old, err := s.Take(t.Context(), "k", 1, 1, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if u, err := s.Take(t.Context(), "k", 1, 1, time.Minute); err != nil || !u.OK {
+			t.Fatal(u, err)
+		}
+		if err := s.Give(t.Context(), "k", 1, old.At); err != nil {
+			t.Fatal(err)
+		}
+		if u, err := s.Take(t.Context(), "k", 1, 1, time.Minute); err != nil || u.OK {
+			t.Errorf("two were granted within the window: %+v, %v", u, err)
+		}
+	})
+}

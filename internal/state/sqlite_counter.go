@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// valid reports whether c breaks a bound.
-func (c *Claim) valid() error {
+// Valid returns ErrInvalid if c breaks a bound.
+func (c *Claim) Valid() error {
 	if c.Key == "" || c.N < 0 || c.N > MaxCount || c.Max < 0 || c.Max > MaxCount || c.Window <= 0 || c.Window > MaxWindow {
 		return fmt.Errorf("%w: counter with n %d, max %d, window %v", ErrInvalid, c.N, c.Max, c.Window)
 	}
@@ -44,7 +44,7 @@ func (s *SQLite) Take(ctx context.Context, key string, n, max int64, window time
 // TakeAll implements Store.
 func (s *SQLite) TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage, error) {
 	for i := range claims {
-		if err := claims[i].valid(); err != nil {
+		if err := claims[i].Valid(); err != nil {
 			return nil, err
 		}
 	}
@@ -57,7 +57,7 @@ func (s *SQLite) TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage
 	for i := range claims {
 		c := &claims[i]
 		if known := s.counters.rows[c.Key]; known != nil {
-			all[i] = known.item.(*counter).look(now, c.N, c.Max, c.Window)
+			all[i] = s.present(ctx, known, now).look(now, c.N, c.Max, c.Window)
 		} else {
 			all[i] = (&counter{}).look(now, c.N, c.Max, c.Window)
 		}
@@ -73,6 +73,18 @@ func (s *SQLite) TakeAll(ctx context.Context, claims []Claim, ask bool) ([]Usage
 		}
 	}
 	return all, nil
+}
+
+// present returns the counter of n, which no longer lies in the future where the
+// clock went back: else one that is full would be so until that time. It needs s.mu.
+func (s *SQLite) present(ctx context.Context, n *node, now time.Time) *counter {
+	c := n.item.(*counter)
+	if !c.future(now) {
+		return c
+	}
+	c = c.at(now, c.window)
+	s.keep(ctx, n, c)
+	return c
 }
 
 // take counts a claim that fits, as u says; unless it is the first, another of
@@ -107,8 +119,8 @@ func (s *SQLite) Give(ctx context.Context, key string, n int64, at time.Time) er
 	}
 	defer s.mu.Unlock()
 	known := m.rows[key]
-	if known == nil || n == 0 {
-		return nil
+	if known == nil || n == 0 || time.Since(at) >= known.item.(*counter).window {
+		return nil // what it counted has left the window: what is there is of others
 	}
 	next := known.item.(*counter).give(n, at)
 	if len(next.buckets) > 0 {

@@ -9,18 +9,6 @@ import (
 	"github.com/gatepost/gatepost/internal/state"
 )
 
-// checkClaim reports whether c breaks a bound.
-func checkClaim(c *state.Claim) error {
-	if c.Key == "" || c.N < 0 || c.N > state.MaxCount || c.Max < 0 || c.Max > state.MaxCount ||
-		c.Window <= 0 || c.Window > state.MaxWindow {
-		return fmt.Errorf("%w: counter with n %d, max %d, window %v", state.ErrInvalid, c.N, c.Max, c.Window)
-	}
-	if len(c.Key) > state.MaxKeyBytes {
-		return fmt.Errorf("%w: a key of %d bytes", state.ErrInvalid, len(c.Key))
-	}
-	return nil
-}
-
 // counterTime is the time of counters in microseconds.
 func (s *Store) counterTime(server int64) int64 {
 	if at, err := strconv.ParseInt(s.at(), 10, 64); err == nil {
@@ -44,7 +32,7 @@ func (s *Store) Take(ctx context.Context, key string, n, max int64, window time.
 func (s *Store) TakeAll(ctx context.Context, claims []state.Claim, ask bool) ([]state.Usage, error) {
 	keys, packed := make([]string, len(claims)), make([]byte, 0, len(claims)*claimLen)
 	for i := range claims {
-		if err := checkClaim(&claims[i]); err != nil {
+		if err := claims[i].Valid(); err != nil {
 			return nil, err
 		}
 		keys[i] = s.names.counter(claims[i].Key)
@@ -73,7 +61,7 @@ func (s *Store) Give(ctx context.Context, key string, n int64, at time.Time) err
 	if err := s.enter(ctx, state.Limit, key); err != nil || n == 0 {
 		return err
 	}
-	err := s.scripts.give.run(ctx, s.client, true, []string{s.names.counter(key)}, n, at.UnixMicro()).Err()
+	err := s.scripts.give.run(ctx, s.client, true, []string{s.names.counter(key)}, n, at.UnixMicro(), s.at()).Err()
 	return s.wrap(ctx, "give back", err)
 }
 

@@ -24,11 +24,12 @@
 // failover may lose what the replica had not read yet, milliseconds in health.
 // So bans want "appendonly yes"; delivery verdicts are kept on the host, too.
 //
+// A row that can not be read is taken for none, and what is beside it is listed.
 // Tables are bounded by the life of their entries; those on a shelf (bans, rates
 // set by hand) by a cap, beyond which the first to end goes. Against what
-// strangers make grow, set maxmemory with maxmemory-policy volatile-ttl: it
-// takes what ends first, as the embedded store does. With noeviction a full
-// server refuses writes, and hosts fall back as if it were away.
+// strangers make grow, set maxmemory with maxmemory-policy noeviction: a full
+// server refuses writes, and hosts go on alone as if it were away. Any other
+// policy may take the bans of all hosts, or one of the keys that belong together.
 //
 // Other hosts hear of changes by PUBLISH, in the script that makes them, so
 // those of one key come in order. It is the plain one, not that of shards, in a

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/gatepost/gatepost/internal/state"
@@ -30,9 +31,13 @@ const (
 )
 
 // names makes the keys in Redis.
-type names struct{ prefix string }
+type names struct {
+	prefix string
+	// database is in the name of the channel: a PUBLISH is heard in all of them.
+	database int
+}
 
-func namesFor(prefix string) names { return names{prefix + version} }
+func namesFor(prefix string, database int) names { return names{prefix + version, database} }
 
 // place says where an entry lies.
 type place struct {
@@ -75,7 +80,13 @@ func (n names) shelf(s *shelf) []string {
 func (n names) counter(key string) string { return n.prefix + counterKind + key }
 func (n names) merge(id string) string    { return n.prefix + mergeKind + id }
 func (n names) stream(name string) string { return n.prefix + streamKind + name }
-func (n names) channel() string           { return n.prefix + channelKind }
+
+func (n names) channel() string {
+	if n.database == 0 {
+		return n.prefix + channelKind
+	}
+	return n.prefix + channelKind + strconv.Itoa(n.database)
+}
 
 func (n names) entries(t state.Table) string { return n.prefix + entryKind + string(t) + ":" }
 func (n names) groups(t state.Table) string  { return n.prefix + groupKind + string(t) + ":" }

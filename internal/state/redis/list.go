@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +20,8 @@ const maxListed = 500_000
 // listing gathers what several servers say. One key may come twice, from SCAN
 // and while a slot moves between two masters.
 type listing struct {
-	mu   sync.Mutex // guards rows
+	bad  func() error // for a row that can not be read
+	mu   sync.Mutex   // guards rows
 	rows map[string]state.Entry
 }
 
@@ -43,6 +43,10 @@ func (s *Store) List(ctx context.Context, t state.Table, prefix string) ([]state
 		return nil, err
 	}
 	l := &listing{rows: map[string]state.Entry{}}
+	l.bad = func() error {
+		_ = s.damaged(ctx, t) // it is left out
+		return nil
+	}
 	if err := s.list(ctx, t, prefix, l); err != nil {
 		return nil, s.wrap(ctx, "list "+string(t), err)
 	}
@@ -54,7 +58,7 @@ func (s *Store) list(ctx context.Context, t state.Table, prefix string, l *listi
 		if sh.table != t || !strings.HasPrefix(sh.begins, prefix) && !strings.HasPrefix(prefix, sh.begins) {
 			continue
 		}
-		if err := s.listHash(ctx, s.names.part(sh, shelfRows), "", prefix, l.add); err != nil {
+		if err := s.listHash(ctx, s.names.part(sh, shelfRows), "", prefix, l.add, l.bad); err != nil {
 			return err
 		}
 		if strings.HasPrefix(prefix, sh.begins) {
@@ -65,7 +69,7 @@ func (s *Store) list(ctx context.Context, t state.Table, prefix string, l *listi
 		return s.listKeys(ctx, s.names.entries(t), prefix, l)
 	}
 	if group, field := splitGroup(prefix); field != "" {
-		return s.listHash(ctx, s.names.groups(t)+group, group, field, l.add)
+		return s.listHash(ctx, s.names.groups(t)+group, group, field, l.add, l.bad)
 	}
 	return s.listGroups(ctx, t, prefix, l)
 }
@@ -99,7 +103,9 @@ func (s *Store) listKeys(ctx context.Context, lead, prefix string, l *listing) e
 			}
 			for key, b := range got {
 				e, err := parseRow(strings.TrimPrefix(key, lead), b)
-				if err == nil {
+				if err != nil {
+					err = l.bad()
+				} else {
 					err = l.add(e)
 				}
 				if err != nil {
@@ -148,7 +154,7 @@ func (s *Store) listGroups(ctx context.Context, t state.Table, prefix string, l 
 	return s.masters(ctx, func(ctx context.Context, c *goredis.Client) error {
 		return scan(ctx, c, lead+prefix, func(keys []string) error {
 			for _, key := range keys {
-				if err := s.listHash(ctx, key, strings.TrimPrefix(key, lead), "", l.add); err != nil {
+				if err := s.listHash(ctx, key, strings.TrimPrefix(key, lead), "", l.add, l.bad); err != nil {
 					return err
 				}
 			}
@@ -184,11 +190,10 @@ func (s *Store) listCounters(ctx context.Context, prefix string) (map[string]sta
 			mu.Lock()
 			defer mu.Unlock()
 			for name, b := range got {
-				one, live, damaged := parseCounter(strings.TrimPrefix(name, lead), b, now)
-				if live {
+				// A damaged one begins anew with the next count.
+				if one, live, bad := parseCounter(strings.TrimPrefix(name, lead), b, now); bad == nil && live {
 					out[one.Key] = one
 				}
-				err = errors.Join(err, damaged)
 			}
 			if len(out) > maxListed {
 				return fmt.Errorf("more than %d counters: ask for a longer prefix", maxListed)

@@ -47,7 +47,7 @@ func (s *Store) Merge(ctx context.Context, id string, counters []state.Merged) e
 
 func checkMerged(m *state.Merged) error {
 	c := state.Claim{Key: m.Key, Max: m.Max, Window: m.Window}
-	if err := checkClaim(&c); err != nil {
+	if err := c.Valid(); err != nil {
 		return err
 	}
 	if len(m.Grants) > maxBuckets {

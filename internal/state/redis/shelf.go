@@ -53,7 +53,7 @@ func (s *Store) getField(ctx context.Context, t state.Table, key string, at plac
 	}
 	e, end, err := parseField(key, []byte(b))
 	if err != nil {
-		return state.Entry{}, s.wrap(ctx, "get "+string(t), err)
+		return state.Entry{}, s.damaged(ctx, t)
 	}
 	if end <= now/1000 {
 		return state.Entry{}, state.ErrNotFound
@@ -81,9 +81,9 @@ func (s *Store) read(ctx context.Context, key, command string, args ...any) (got
 	return got, now, nil
 }
 
-// listHash calls add for the entries of a hash whose field has the prefix. Their
-// keys are the fields after lead.
-func (s *Store) listHash(ctx context.Context, key, lead, prefix string, add func(state.Entry) error) error {
+// listHash calls add for the entries of a hash whose field has the prefix, and bad
+// for those that can not be read. Their keys are the fields after lead.
+func (s *Store) listHash(ctx context.Context, key, lead, prefix string, add func(state.Entry) error, bad func() error) error {
 	cursor := "0"
 	for {
 		got, now, err := s.read(ctx, key, "HSCAN", cursor, "COUNT", scanAtOnce)
@@ -99,8 +99,11 @@ func (s *Store) listHash(ctx context.Context, key, lead, prefix string, add func
 				return nil
 			}
 			e, end, err := parseField(lead+field, []byte(row))
-			if err != nil || end <= now/1000 {
-				return err
+			switch {
+			case err != nil:
+				return bad()
+			case end <= now/1000:
+				return nil
 			}
 			return add(e)
 		}); err != nil {

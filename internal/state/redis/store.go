@@ -32,6 +32,7 @@ type Store struct {
 	scripts scripts
 	writer  string // by which Watch knows what this Store published
 	closed  atomic.Bool
+	told    atomic.Int64 // when the log had a damaged row, Unix seconds
 
 	now func() time.Time // the host's clock, which a test may set wrong
 	at  func() string    // the time of counters, "" for the server's: tests only
@@ -51,7 +52,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		client: client, cfg: cfg, log: log, names: namesFor(cfg.KeyPrefix), shelves: shelves(),
+		client: client, cfg: cfg, log: log, names: namesFor(cfg.KeyPrefix, cfg.Database), shelves: shelves(),
 		tables: map[state.Table]bool{}, writer: rand.Text()[:writerLen],
 		now: time.Now, at: func() string { return "" },
 	}
@@ -128,7 +129,22 @@ func (s *Store) Get(ctx context.Context, t state.Table, key string) (state.Entry
 		return state.Entry{}, s.wrap(ctx, "get "+string(t), err)
 	}
 	e, err := parseRow(key, b)
-	return e, s.wrap(ctx, "get "+string(t), err)
+	if err != nil {
+		return state.Entry{}, s.damaged(ctx, t)
+	}
+	return e, nil
+}
+
+// damaged tells of a row that can not be read, once a minute, and returns
+// ErrNotFound: nobody can do anything with it, the next Put mends it, and the
+// rows beside it are right.
+func (s *Store) damaged(ctx context.Context, t state.Table) error {
+	now, told := time.Now().Unix(), s.told.Load()
+	if now-told >= 60 && s.told.CompareAndSwap(told, now) {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "row can not be read and is taken for none", slog.String("table", string(t)),
+			slog.String("remedy", "gatepost state verify names it"))
+	}
+	return state.ErrNotFound
 }
 
 // life returns for how long a key is to be kept, in milliseconds; 0 for not at

@@ -24,7 +24,7 @@ func openWith(t testing.TB, lab *redistest.Lab, name string, cfg Config) *Store 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.names = namesFor(name + ":")
+	s.names = namesFor(name+":", cfg.Database)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

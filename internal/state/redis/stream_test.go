@@ -42,7 +42,7 @@ func TestStreams(t *testing.T) {
 func openStream(t *testing.T, lab *redistest.Lab, prefix string) *Store {
 	t.Helper()
 	s := openLab(t, lab, "stream")
-	s.names = namesFor(prefix)
+	s.names = namesFor(prefix, 0)
 	return s
 }
 

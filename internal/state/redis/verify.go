@@ -111,7 +111,7 @@ func (s *Store) fault(ctx context.Context, c *goredis.Client, key, kind string) 
 			_, _, err = parseCounter(k.key, b, time.Now().UnixMicro())
 		}
 	case groupKind, shelfRows:
-		err = s.listHash(ctx, key, "", "", func(state.Entry) error { return nil })
+		err = s.listHash(ctx, key, "", "", func(state.Entry) error { return nil }, func() error { return errDamaged })
 	case shelfEnds:
 		return s.shelfFault(ctx, k.shelf)
 	}

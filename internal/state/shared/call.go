@@ -58,7 +58,9 @@ func ask[T any](s *Store, ctx context.Context, wait time.Duration, timed bool, f
 	if !s.begin() {
 		return none, state.ErrClosed
 	}
-	limited, cancel := context.WithTimeout(ctx, wait)
+	// Not a child of ctx, which is of another package's making: that costs a
+	// goroutine for each call, and the end of ctx is waited for below anyway.
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	done := make(chan answer, 1)
 	var left atomic.Bool // the answer came, or nobody waits any more
 	begin := time.Now()
@@ -78,6 +80,12 @@ func ask[T any](s *Store, ctx context.Context, wait time.Duration, timed bool, f
 	case <-near.over:
 		if left.CompareAndSwap(false, true) {
 			return none, errUnknown
+		}
+		a = <-done
+	case <-ctx.Done():
+		if left.CompareAndSwap(false, true) {
+			cancel()
+			return none, ctx.Err()
 		}
 		a = <-done
 	case <-limited.Done():

@@ -62,6 +62,9 @@
 // by a host that came back a day later, counts twice. A merge that falls out of
 // the Outbox because it is full is lost and counted as evicted there.
 //
+// A backup that was made while the store was away has what was to be merged then:
+// who puts it back has that merged once more.
+//
 // While it is away, a limit holds for each host by itself, beginning with what
 // this host granted before; so n hosts grant n times the rest at worst. A user's
 // distinct recipients go on from the set that this host wrote last. A local file

@@ -140,6 +140,7 @@ func (s *Store) List(ctx context.Context, t state.Table, prefix string) ([]state
 			return nil, err
 		}
 	}
+	early := s.marks.under(t, prefix)
 	rows, err := bulk(s, ctx, func(ctx context.Context) ([]state.Entry, error) { return s.remote.List(ctx, t, prefix) })
 	switch {
 	case away(err) && !r.alone:
@@ -149,13 +150,41 @@ func (s *Store) List(ctx context.Context, t state.Table, prefix string) ([]state
 	case err != nil:
 		return nil, err
 	}
+	merging, err := s.merging(ctx, t, early, rows)
+	if err != nil {
+		return nil, err
+	}
 	if r.whole {
-		s.refresh(t, before, rows)
+		s.refresh(t, before, slices.Concat(rows, merging))
 	}
 	if !r.both {
 		before = nil
 	}
-	return s.overlay(ctx, t, prefix, rows, before)
+	return s.overlay(ctx, t, prefix, rows, slices.Concat(before, merging))
+}
+
+// merging returns what rows lack of what was marked before they were asked for:
+// it may have been merged behind the back of the list.
+func (s *Store) merging(ctx context.Context, t state.Table, early []markID, rows []state.Entry) (all []state.Entry, err error) {
+	if len(early) == 0 {
+		return nil, nil
+	}
+	found := make(map[string]bool, len(rows))
+	for _, e := range rows {
+		found[e.Key] = true
+	}
+	for _, id := range early {
+		if found[id.key] {
+			continue
+		}
+		switch e, err := s.local.Get(ctx, t, id.key); {
+		case err == nil:
+			all = append(all, e)
+		case !errors.Is(err, state.ErrNotFound):
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // overlay returns rows with what this host knows better, and with those of more

@@ -26,6 +26,7 @@ type fake struct {
 	hole   bool          // no answer until the deadline, and nothing is done
 	delay  time.Duration // an answer comes later, and is done at once
 	deaf   bool          // the answer is lost: done, then no answer until the deadline
+	bad    string        // a key that can not be put
 	merged map[string]bool
 	puts   int
 	watch  func(state.Change)
@@ -82,7 +83,11 @@ func (f *fake) Put(ctx context.Context, t state.Table, e state.Entry, sync bool)
 	if err := f.fault(ctx); err != nil {
 		return err
 	}
-	f.set(func(f *fake) { f.puts++ })
+	bad := false
+	f.set(func(f *fake) { f.puts++; bad = e.Key == f.bad })
+	if bad {
+		return errors.New("WRONGTYPE")
+	}
 	return f.lost(ctx, f.SQLite.Put(ctx, t, e, sync))
 }
 
@@ -265,6 +270,7 @@ func (l *lab) crash(t *testing.T) {
 	l.life.Unlock()
 	l.stop()
 	l.ended.Wait()
+	l.callers.end()
 	if err := l.local.Close(); err != nil {
 		t.Fatal(err)
 	}

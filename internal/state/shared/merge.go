@@ -23,14 +23,19 @@ func (s *Store) drain(ctx context.Context) {
 	}
 }
 
-// mergeRows brings the marked rows to the common store.
+// mergeRows brings the marked rows to the common store. One that it refuses does
+// not keep the others waiting; it is tried again with them.
 func (s *Store) mergeRows(ctx context.Context) error {
+	var refused error
 	for _, id := range s.marks.under("", "") {
-		if err := s.mergeRow(ctx, id); err != nil {
+		switch err := s.mergeRow(ctx, id); {
+		case errors.Is(err, errFailed):
+			refused = err
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return refused
 }
 
 // mergeRow brings one row to the common store. If it is written while that goes

@@ -115,9 +115,16 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.stop()
+	var once sync.Once
+	var err error
+	closeRemote := func() { once.Do(func() { err = s.remote.Close() }) }
+	// Who reads a stream of a server that hangs is ended by that alone.
+	hung := time.AfterFunc(s.cfg.Wait, closeRemote)
 	s.ended.Wait()
 	s.callers.end()
-	return errors.Join(s.remote.Close(), s.local.Close())
+	hung.Stop()
+	closeRemote()
+	return errors.Join(err, s.local.Close())
 }
 
 // opened ends the epoch because of why. It needs s.mu.

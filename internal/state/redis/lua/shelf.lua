@@ -29,7 +29,14 @@ if life > 0 then
   redis.call('ZADD', ends, now + life, field)
   local used = redis.call('INCRBY', bytes, #row + #field)
   while redis.call('ZCARD', ends) > tonumber(ARGV[4]) or used > tonumber(ARGV[5]) do
-    drop(redis.call('ZPOPMIN', ends)[1])
+    local first = redis.call('ZRANGE', ends, 0, 0)[1]
+    if not first or first == field and redis.call('ZCARD', ends) == 1 then
+      -- Nothing else is there, so the count was wrong: a key was lost.
+      redis.call('SET', bytes, #row + #field)
+      break
+    end
+    drop(first)
+    redis.call('ZREM', ends, first)
     used = tonumber(redis.call('GET', bytes))
     early = early + 1
   end

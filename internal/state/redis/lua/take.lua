@@ -18,13 +18,29 @@ else
   now = tonumber(ARGV[3])
 end
 
--- What is left of a counter begins at from.
+-- A bucket in the future, because the clock went back, counts as of now.
+local function clamp(kept)
+  local out = {}
+  for j = 1, #kept, STEP do
+    local at, k = read('>I7I6', kept, j)
+    out[#out + 1] = pack('>I7I6', math.min(at, now), k)
+  end
+  return table.concat(out)
+end
+
+-- What is left of a counter begins at from. One in the future is to be written as
+-- it is now: else one that is full would be so until that time.
 local function open(s)
   local size = s and #s - HEAD or 0
   if size <= 0 or size % STEP ~= 0 then
     return {s = '', from = 1, used = 0, last = 0}
   end
-  return {s = s, from = HEAD + 1, used = read('>I6', s, 13), last = read('>I7', s, #s - STEP + 1)}
+  local c = {s = s, from = HEAD + 1, used = read('>I6', s, 13), last = read('>I7', s, #s - STEP + 1)}
+  if c.last > now then
+    c.s, c.last = sub(s, 1, HEAD) .. clamp(sub(s, HEAD + 1)), now
+    c.back = floor(read('>I6', s, 7) / 1000) + 1
+  end
+  return c
 end
 
 -- Returns whether n fits, what is used, when it ends, and where what is still
@@ -38,7 +54,7 @@ local function look(c, n, max, window)
     i = i + STEP
   end
   local ends = now
-  if i <= stop then ends = math.min(c.last, now) + window end
+  if i <= stop then ends = c.last + window end
   if used <= max - n then return true, used, ends, i end
   if n > max then return false, used, ends, i end
   local left = used
@@ -46,20 +62,10 @@ local function look(c, n, max, window)
     local at, k = read('>I7I6', s, j)
     left = left - k
     if left <= max - n then
-      return false, used, math.min(at, now) + window, i
+      return false, used, at + window, i
     end
   end
   return false, used, ends, i
-end
-
--- A bucket in the future, because the clock went back, counts as of now.
-local function clamp(kept)
-  local out = {}
-  for j = 1, #kept, STEP do
-    local at, k = read('>I7I6', kept, j)
-    out[#out + 1] = pack('>I7I6', math.min(at, now), k)
-  end
-  return table.concat(out)
 end
 
 -- Neighbours in the same sixtieth of the window are joined, at the later time.
@@ -83,12 +89,8 @@ end
 -- Adds n, which fits; what is in the window begins at i and is used.
 local function grant(c, i, used, n, max, window)
   local kept = i <= #c.s and sub(c.s, i) or ''
-  local last = c.last
-  if #kept > 0 and last > now then
-    kept, last = clamp(kept), now
-  end
   local add = n
-  if #kept > 0 and last == now then
+  if #kept > 0 and c.last == now then
     add = n + read('>I6', kept, #kept - STEP + 8)
     kept = sub(kept, 1, #kept - STEP)
   elseif #kept >= MOST * STEP then
@@ -130,6 +132,12 @@ if all and ARGV[2] ~= '1' then
         redis.call('SET', KEYS[i], c.s, 'PX', c.life)
       end
     end
+  end
+end
+
+if ARGV[2] ~= '1' then
+  for key, c in pairs(counters) do
+    if c.back and not c.life then redis.call('SET', key, c.s, 'PX', c.back) end
   end
 end
 
