@@ -57,7 +57,7 @@ func TestSieveKilled(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Fatal("strace is missing: apt-get install strace")
 	}
-	box := user(t, "killed")
+	box := user(t, "cutshort")
 	withScripts(t)
 	putScript(t, box, `redirect "frank@example.net";`)
 	killed := 0

@@ -132,8 +132,10 @@ func (h *host) settled(t *testing.T) {
 	}
 }
 
-// slack is what this machine may add to a wait: it has other things to do.
-const slack = 50 * time.Millisecond
+// slack is what this machine may add to the longest wait: it may have other
+// things to do, and then any goroutine stands still. docs/howto/redis.md has the
+// waits of a quiet one.
+const slack = time.Second
 
 // trouble is what happens to a server, or to the network before it.
 type trouble struct {
@@ -204,10 +206,11 @@ func TestBrokenRedis(t *testing.T) {
 func (tr *traffic) checkWaits(t *testing.T, down, up, back time.Duration) {
 	t.Helper()
 	first, _ := tr.longest(down-300*time.Millisecond, down+300*time.Millisecond)
-	then, n := tr.longest(down+300*time.Millisecond+slack, up)
+	const settles = 350 * time.Millisecond
+	then, n := tr.longest(down+settles, up)
 	late := 0
 	for _, w := range tr.waits {
-		if w.at >= down+300*time.Millisecond+slack && w.at < up && w.took > 5*time.Millisecond {
+		if w.at >= down+settles && w.at < up && w.took > 5*time.Millisecond {
 			late++
 		}
 	}
@@ -216,10 +219,10 @@ func (tr *traffic) checkWaits(t *testing.T, down, up, back time.Duration) {
 	if first > 300*time.Millisecond+slack {
 		t.Errorf("a request waited %v, want 300ms at most", first)
 	}
-	if then > 5*time.Millisecond+slack || n == 0 {
-		t.Errorf("a later request of %d waited %v, want 5ms at most", n, then)
+	if then > 5*time.Millisecond+slack || late > n/5 || n == 0 {
+		t.Errorf("later, %d of %d requests waited above 5ms, one %v", late, n, then)
 	}
-	if back > 5*time.Second {
+	if back > 5*time.Second+slack {
 		t.Errorf("back after %v, want 5s at most", back)
 	}
 }
