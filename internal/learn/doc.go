@@ -61,4 +61,6 @@
 // otherwise. What Redis has acknowledged and lost in a failover its host sends
 // again, so hosts may have performed the events of those milliseconds in two
 // orders. Redis sees the addresses of mailboxes and the features.
+// After a failover that lost events a host may tell of a gap that the event,
+// sent again under another number, fills a moment later.
 package learn

@@ -262,7 +262,9 @@ func TestNewerEvent(t *testing.T) {
 }
 
 // TestFailover: a replica takes over in mid-traffic. What it had not got yet is
-// sent again, so that both hosts have performed the same events.
+// sent again, so that both hosts have performed the same events and learned the
+// same. A host that saw a later event of another one first tells of a gap, which
+// the event then fills under a new number.
 func TestFailover(t *testing.T) {
 	lab := redistest.Sentinel(t)
 	hosts := []*host{newHost(t, lab), newHost(t, lab)}
@@ -281,7 +283,7 @@ func TestFailover(t *testing.T) {
 	settled(t, hosts...)
 	var performed [2]string
 	for i, h := range hosts {
-		if st, _ := h.StreamStatus(); st.Gaps+st.Skipped > 0 {
+		if st, _ := h.StreamStatus(); st.Skipped > 0 {
 			t.Errorf("StreamStatus = %+v", st)
 		}
 		err := h.each(t.Context(), "SELECT run, seq FROM runs ORDER BY run", func(r *sql.Rows) error {
@@ -296,6 +298,12 @@ func TestFailover(t *testing.T) {
 	}
 	if performed[0] != performed[1] {
 		t.Errorf("one host has performed\n%sthe other\n%s", performed[0], performed[1])
+	}
+	for _, h := range hosts[1:] {
+		ham, spam := hosts[0].model.Counts()
+		if otherHam, otherSpam := h.model.Counts(); otherHam != ham || otherSpam != spam {
+			t.Errorf("one host has learned %d ham and %d spam, another %d and %d", ham, spam, otherHam, otherSpam)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package mailauth
 
 import (
+	"crypto"
 	"errors"
 	"strings"
 	"testing"
@@ -32,6 +33,10 @@ func TestSealNeedsInputSeal(t *testing.T) {
 		t.Errorf("chain %+v", got)
 	}
 	sealer.Key = nil
+	if _, err := r.Seal(sealer, "mx.example; none", time.Now()); err == nil {
+		t.Error("Seal without a key is no error")
+	}
+	sealer.Key = broken{}
 	if _, err := r.Seal(sealer, "mx.example; none", time.Now()); err == nil || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("a panic is %v", err)
 	}
@@ -40,3 +45,6 @@ func TestSealNeedsInputSeal(t *testing.T) {
 		t.Errorf("Seal of a message that is too short = %v", err)
 	}
 }
+
+// broken is a key that panics.
+type broken struct{ crypto.Signer }
