@@ -376,6 +376,15 @@ func TestCheckFindsForeignFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	home := filepath.Join(m.dir, "mail/example.org/alice")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	give("mail/example.org/alice", 0)
+	if got, want := check(), []string{fmt.Sprintf("/mail/example.org/alice belongs to user id 0, but mail_uid is %d, which owns all mail", m.uid)}; !slices.Equal(got, want) {
+		t.Errorf("config check finds %q, want %q", got, want)
+	}
+	give("mail/example.org/alice", m.uid)
 	for _, path := range []string{"data/dkim/example.org/s1.pem", "data/state.db", "mail", "data"} {
 		give(path, 0)
 		want := []string{fmt.Sprintf("/%s belongs to user id 0, but mail_uid is %d", path, m.uid)}

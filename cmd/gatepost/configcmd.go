@@ -146,6 +146,7 @@ func (f *findings) look(cfg Config) {
 	}
 	if !split || os.Geteuid() == 0 { // the state process does not see mail
 		f.owner(cfg.MailRoot, cfg.MailUID, cfg.MailGID)
+		f.homes(cfg.MailRoot, cfg.MailUID, cfg.MailGID)
 	}
 	f.files(cfg.DataDirectory, owner, split)
 	domains, signs := f.keys(cfg.dkimDirectory())
@@ -192,6 +193,34 @@ func (f *findings) owner(dir string, uid, gid int) {
 	if ok && int(sys.Uid) != uid {
 		f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d", dir, sys.Uid, uid),
 			fmt.Sprintf("chown -R %d:%d %s, or set mail_uid", uid, gid, dir))
+	}
+}
+
+// maxHomes bounds the homes that are looked at.
+const maxHomes = 100_000
+
+// homes looks for a home that is not the mail user's: one user owns all mail, and
+// delivery to another one's home is put off for ever. One is enough to say so.
+func (f *findings) homes(root string, uid, gid int) {
+	domains, _ := os.ReadDir(root) // owner has said what is wrong with it
+	left := maxHomes
+	for _, d := range domains {
+		homes, _ := os.ReadDir(filepath.Join(root, d.Name()))
+		for _, h := range homes[:min(len(homes), left)] {
+			path := filepath.Join(root, d.Name(), h.Name())
+			st, err := os.Lstat(path)
+			if err != nil || !st.IsDir() {
+				continue
+			}
+			if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != uid {
+				f.fault(fmt.Errorf("%s belongs to user id %d, but mail_uid is %d, which owns all mail", path, sys.Uid, uid),
+					fmt.Sprintf("chown -R %d:%d %s", uid, gid, root))
+				return
+			}
+		}
+		if left -= len(homes); left <= 0 {
+			return
+		}
 	}
 }
 

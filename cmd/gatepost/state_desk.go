@@ -24,7 +24,7 @@ type stateDesk struct {
 // walkTime bounds a walk through all keys of Redis, below the time of a request.
 const walkTime = 50 * time.Second
 
-var errStateAway = errors.New("it is away, see gatepost state stats")
+var errStateAway = errors.New("it is away")
 
 // walk asks Redis for what takes long, unless it is away.
 func walk[T any](ctx context.Context, d stateDesk, f func(*redis.Store, context.Context) (T, error)) (T, error) {
