@@ -41,7 +41,9 @@ func (s *session) keepVerdict(ctx context.Context, f facts, es []edit, d decisio
 	if f.Scan != nil {
 		row.Score = f.Scan.Score
 		rcpts := s.msg.recipients()
-		row.Verdict, row.ByRcpt = rowVerdicts(f.Scan, d.Verdict, rcpts, s.targets(ctx, f.Scan, rcpts))
+		look, stop := context.WithTimeout(ctx, keepTimeout/2) // the rest is for the row
+		row.Verdict, row.ByRcpt = rowVerdicts(f.Scan, d.Verdict, rcpts, s.targets(look, f.Scan, rcpts))
+		stop()
 	}
 	var err error
 	if s.srv.deps.Verdicts != nil {

@@ -20,15 +20,29 @@ const maxReturned = 64 << 10
 
 // bounce tells the sender of a redirect that it did not go on (RFC 3464): the
 // mailbox has no copy, so nobody else would hear of it. There is none for mail
-// from the null reverse-path, nor for what we wrote ourselves.
-func (q *Queue) bounce(ctx context.Context, e envelope, raw []byte, cause error) {
-	if e.Kind != Redirect || e.MailFrom.IsNull() || len(raw) == 0 {
+// from the null reverse-path, for a sender who may be forged (backscatter), nor for
+// what we wrote ourselves; and one for each file, however often it is tried.
+func (q *Queue) bounce(ctx context.Context, name string, e envelope, raw []byte, cause error) {
+	if e.Kind != Redirect || !e.Proved || e.MailFrom.IsNull() || len(raw) == 0 || !q.firstTime(name) {
 		return
 	}
 	m := bounceOf(e, raw, cause, q.cfg.Load().Hostname, time.Now(), rand.Text())
 	if err := q.Add(m); err != nil {
 		q.log.LogAttrs(ctx, slog.LevelError, "sender of a redirect not told", append(attrs(e), slog.Any("err", err))...)
 	}
+}
+
+// firstTime reports whether nobody was told of the file yet, and notes it.
+func (q *Queue) firstTime(name string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.tries[name]
+	if t.told {
+		return false
+	}
+	t.told = true
+	q.tries[name] = t
+	return true
 }
 
 // bounceOf writes the notification. Token is random: a stranger's header can not

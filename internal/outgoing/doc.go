@@ -15,11 +15,11 @@
 // What the spool wrote itself is what the daemon on milter-outgoing may sign
 // (Wrote); a redirect is somebody else's mail and never is.
 //
-// A redirect that the smtpd refuses for good comes back to its sender as a
-// notification (RFC 3464) with the header: the mailbox has no copy.
+// A redirect that the smtpd refuses for good comes back to its sender, if that is
+// proved, as a notification (RFC 3464) with the header: the mailbox has no copy.
 //
 // Limits: one connection at a time; any other message that is refused for good,
 // for all of its recipients, is kept beside the spool and told in the
 // log, because a bounce to ourselves would help nobody. So is a redirect from
-// the null reverse-path.
+// the null reverse-path, and one whose sender may be forged.
 package outgoing

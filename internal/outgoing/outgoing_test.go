@@ -171,17 +171,20 @@ func TestRefusedRedirect(t *testing.T) {
 		name string
 		kind Kind
 		from mailaddr.Address
+		bad  bool // whether its sender may be forged
 		want bool
 	}{
-		{"redirect", Redirect, addr("dave@example.net"), true},
-		{"redirect of a bounce", Redirect, mailaddr.Address{}, false},
-		{"notice", Notice, addr("gatepost@example.org"), false},
+		{"redirect", Redirect, addr("dave@example.net"), false, true},
+		{"redirect of a long sender", Redirect, mailaddr.Address{LocalPart: "SRS0=ABCDEFGHIJKLMNOP=JJ=lists.example.net=bounces+12345-alice=example.com", Domain: "example.org"}, false, true},
+		{"redirect of a forgery", Redirect, addr("dave@example.net"), true, false},
+		{"redirect of a bounce", Redirect, mailaddr.Address{}, false, false},
+		{"notice", Notice, addr("gatepost@example.org"), false, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{answers: []error{refusal}}
 			q := queue(t, t.TempDir(), s)
 			m := notice("<gone@example.org>")
-			m.Kind, m.MailFrom = tc.kind, tc.from
+			m.Kind, m.MailFrom, m.Proved = tc.kind, tc.from, !tc.bad
 			m.Raw = []byte("Subject: Round\r\nX-Odd: \x00--\r\n\r\nsecret body\r\n")
 			if err := q.Add(m); err != nil {
 				t.Fatal(err)
@@ -194,7 +197,7 @@ func TestRefusedRedirect(t *testing.T) {
 				return
 			}
 			e, raw := s.got[0], s.raws[0]
-			if e.Kind != Report || !e.MailFrom.IsNull() || e.RcptTo[0] != tc.from {
+			if e.Kind != Report || !e.MailFrom.IsNull() || e.RcptTo[0].Address != tc.from {
 				t.Errorf("%s: %+v", tc.name, e)
 			}
 			report, ok := dsn.Parse(rawmsg.Scan(raw, rawmsg.Default()))
@@ -211,6 +214,41 @@ func TestRefusedRedirect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFailedDirectoryGone: without the directory for what was refused the sender
+// was told without end.
+func TestFailedDirectoryGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusal := mailerr.With(mailerr.Permanent, errors.New("no such user"))
+		s := &script{answers: []error{refusal, nil, refusal, refusal}}
+		path := t.TempDir()
+		q := queue(t, path, s)
+		if err := os.RemoveAll(filepath.Join(path, "failed")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "failed"), nil, 0o600); err != nil { // and it can not be made
+			t.Fatal(err)
+		}
+		m := notice("<gone@example.org>")
+		m.Kind, m.MailFrom, m.Proved = Redirect, addr("dave@example.net"), true
+		if err := q.Add(m); err != nil {
+			t.Fatal(err)
+		}
+		run(t, q, time.Minute)
+		if n := len(s.at); n < 2 || n > 6 {
+			t.Errorf("%d tries within a minute", n)
+		}
+		reports := 0
+		for _, e := range s.got {
+			if e.Kind == Report {
+				reports++
+			}
+		}
+		if reports != 1 {
+			t.Errorf("the sender was told %d times", reports)
+		}
+	})
 }
 
 // TestUnreadable: what could not be read back is not taken.
@@ -238,7 +276,7 @@ func TestSurvives(t *testing.T) {
 			t.Errorf("after the crash %d wait", q.Len())
 		}
 		run(t, q, time.Second)
-		if len(s.got) != 1 || s.got[0].RcptTo[0] != addr("alice@example.org") {
+		if len(s.got) != 1 || s.got[0].RcptTo[0].Address != addr("alice@example.org") {
 			t.Errorf("sent %+v", s.got)
 		}
 	})
@@ -367,7 +405,7 @@ func TestSMTP(t *testing.T) {
 	cfg := Config{Address: ln.Addr().String(), User: "machine", PasswordFile: path, Hostname: "mx.example.org"}
 	s := &smtpSender{cfg: func() *Config { return &cfg }}
 	m := notice("<1@x>")
-	e := envelope{RcptTo: m.RcptTo}
+	e := envelope{RcptTo: []reversePath{{m.RcptTo[0]}}}
 	if err := s.send(t.Context(), e, m.Raw); err != nil {
 		t.Fatal(err)
 	}
@@ -380,12 +418,12 @@ func TestSMTP(t *testing.T) {
 	if err := s.send(t.Context(), e, []byte("Subject: ü\n\nü\n")); err != nil || !be.opts.UTF8 || be.opts.Body != smtp.Body8BitMIME {
 		t.Errorf("UTF-8 was sent with %+v, %v", be.opts, err)
 	}
-	e.RcptTo = []mailaddr.Address{addr("nobody@example.org")}
+	e.RcptTo = []reversePath{{addr("nobody@example.org")}}
 	if err := s.send(t.Context(), e, m.Raw); err == nil || mailerr.ClassOf(err) != mailerr.Permanent {
 		t.Errorf("unknown recipient: %v", err)
 	}
 	be.seen = nil
-	e.RcptTo = []mailaddr.Address{addr("nobody@example.org"), addr("alice@example.org")}
+	e.RcptTo = []reversePath{{addr("nobody@example.org")}, {addr("alice@example.org")}}
 	var some *partly
 	if err := s.send(t.Context(), e, m.Raw); !errors.As(err, &some) || !strings.Contains(err.Error(), "nobody@") || !slices.Contains(be.seen, "to alice@example.org") {
 		t.Errorf("one unknown of two: %v, the server saw %q", err, be.seen)
@@ -431,7 +469,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := encode(Mail{e.Kind, e.MailFrom.Address, e.RcptTo, e.MessageID, raw}, e.Added)
+		again, err := encode(Mail{Kind: e.Kind, MailFrom: e.MailFrom.Address, RcptTo: plain(e.RcptTo), Proved: e.Proved, MessageID: e.MessageID, Raw: raw}, e.Added)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -469,4 +507,11 @@ func TestTakenOnce(t *testing.T) {
 	if len(s.got) != 1 || q.Len() != 0 {
 		t.Errorf("sent %d times, %d wait, want once and none", len(s.got), q.Len())
 	}
+}
+
+func plain(all []reversePath) (out []mailaddr.Address) {
+	for _, p := range all {
+		out = append(out, p.Address)
+	}
+	return out
 }

@@ -57,6 +57,7 @@ type tried struct {
 	times int
 	next  time.Time
 	taken bool // Postfix has it; only its file is left
+	told  bool // its sender has a bounce
 }
 
 // New opens the spool in path, which is made where it is missing. What waits
@@ -210,12 +211,12 @@ func (q *Queue) try(ctx context.Context, name string) {
 	case errors.As(err, &some):
 		back := e
 		back.RcptTo = some.to
-		q.bounce(ctx, back, raw, err)
+		q.bounce(ctx, name, back, raw, err)
 		q.log.LogAttrs(ctx, slog.LevelError, "mail of our own is refused for some recipients", append(attrs(e), slog.Any("err", err))...)
 		q.done(ctx, name, e)
 	case ctx.Err() != nil:
 	case mailerr.ClassOf(err) == mailerr.Permanent || time.Since(e.Added) > q.cfg.Load().GiveUp.Std():
-		q.bounce(ctx, e, raw, err)
+		q.bounce(ctx, name, e, raw, err)
 		q.giveUp(ctx, name, e, err)
 	default:
 		q.later(ctx, name, e, err)
@@ -249,6 +250,7 @@ func (q *Queue) giveUp(ctx context.Context, name string, e envelope, cause error
 		append(attrs(e), slog.String("file", name), slog.Any("err", cause))...)
 	if err := q.dir.fail(name); err != nil {
 		q.log.LogAttrs(ctx, slog.LevelError, "outgoing spool can not be written", slog.Any("err", err))
+		q.later(ctx, name, e, err)
 		return
 	}
 	q.forget(name, e.MessageID)

@@ -13,7 +13,6 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/gatepost/gatepost/internal/ascii"
-	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/mailerr"
 )
 
@@ -87,7 +86,7 @@ func transact(c *smtp.Client, cfg Config, password string, e envelope, raw []byt
 // for the others.
 type partly struct {
 	refused error
-	to      []mailaddr.Address
+	to      []reversePath
 }
 
 func (p *partly) Error() string { return p.refused.Error() }
@@ -97,7 +96,7 @@ func (p *partly) Unwrap() error { return p.refused }
 // nobody else; one that is to be tried later keeps it from all, until then.
 func recipients(c *smtp.Client, e envelope) (refused *partly, err error) {
 	var all []error
-	var to []mailaddr.Address
+	var to []reversePath
 	for _, r := range e.RcptTo {
 		err := c.Rcpt(r.String(), nil)
 		if err == nil {

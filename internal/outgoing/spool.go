@@ -34,6 +34,9 @@ type Mail struct {
 	// MailFrom may be the null reverse-path.
 	MailFrom mailaddr.Address
 	RcptTo   []mailaddr.Address
+	// Proved says of a Redirect that its sender is no forgery, so that a failure
+	// may be told there.
+	Proved bool
 	// MessageID is that of Raw, with angle brackets: by it the milter knows what
 	// it may sign.
 	MessageID string
@@ -59,16 +62,17 @@ var (
 
 // envelope is the first line of a file.
 type envelope struct {
-	Kind      Kind               `json:"kind"`
-	MailFrom  reversePath        `json:"mail_from"`
-	RcptTo    []mailaddr.Address `json:"rcpt_to"`
-	MessageID string             `json:"message_id,omitempty"`
-	Added     time.Time          `json:"added"`
-	Size      int                `json:"size"`
+	Kind      Kind          `json:"kind"`
+	MailFrom  reversePath   `json:"mail_from"`
+	RcptTo    []reversePath `json:"rcpt_to"`
+	Proved    bool          `json:"proved,omitempty"`
+	MessageID string        `json:"message_id,omitempty"`
+	Added     time.Time     `json:"added"`
+	Size      int           `json:"size"`
 }
 
-// reversePath is a sender. It may be an SRS address, whose local part can be
-// longer than that of others.
+// reversePath is a sender, or who gets a bounce. It may be an SRS address, whose
+// local part can be longer than that of others.
 type reversePath struct{ mailaddr.Address }
 
 // UnmarshalText reads what MarshalText wrote.
@@ -102,7 +106,14 @@ func encode(m Mail, now time.Time) ([]byte, error) {
 	case len(m.Raw) == 0 || len(m.Raw) > MaxBytes:
 		return nil, fmt.Errorf("%w: %d bytes", ErrInvalid, len(m.Raw))
 	}
-	head, err := json.Marshal(envelope{m.Kind, reversePath{m.MailFrom}, m.RcptTo, m.MessageID, now.UTC(), len(m.Raw)})
+	e := envelope{Kind: m.Kind, MailFrom: reversePath{m.MailFrom}, Proved: m.Proved, MessageID: m.MessageID, Added: now.UTC(), Size: len(m.Raw)}
+	for _, to := range m.RcptTo {
+		if to.IsNull() {
+			return nil, fmt.Errorf("%w: a recipient without address", ErrInvalid)
+		}
+		e.RcptTo = append(e.RcptTo, reversePath{to})
+	}
+	head, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -235,15 +246,15 @@ const maxFailed = 1000
 // fail puts a message aside that nobody takes. The oldest of them go when there
 // are too many.
 func (d dir) fail(name string) error {
+	if err := os.MkdirAll(d.in("failed"), 0o700); err != nil { // somebody may have tidied up
+		return fmt.Errorf("outgoing spool: %w", err)
+	}
 	if err := os.Rename(d.in("new", name), d.in("failed", name)); err != nil {
 		return fmt.Errorf("outgoing spool: %w", err)
 	}
-	kept, err := os.ReadDir(d.in("failed")) // by name, which begins with the time
-	for i := 0; err == nil && i < len(kept)-maxFailed; i++ {
-		err = os.Remove(d.in("failed", kept[i].Name()))
-	}
-	if err != nil {
-		return fmt.Errorf("outgoing spool: %w", err)
+	kept, _ := os.ReadDir(d.in("failed")) // by name, which begins with the time
+	for i := range max(0, len(kept)-maxFailed) {
+		_ = os.Remove(d.in("failed", kept[i].Name())) // the next one tries again
 	}
 	return nil
 }

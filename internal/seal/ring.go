@@ -124,20 +124,30 @@ type Live struct{ now atomic.Pointer[Ring] }
 func (l *Live) Set(r *Ring) { l.now.Store(r) }
 
 // On reports whether there are keys.
-func (l *Live) On() bool { return l != nil && l.now.Load() != nil }
+func (l *Live) On() bool { return l.ring() != nil }
+
+// ring is looked at once by a caller: a reload may take the keys away meanwhile.
+func (l *Live) ring() *Ring {
+	if l == nil {
+		return nil
+	}
+	return l.now.Load()
+}
 
 // Make is Ring.Make, and ErrOff without keys.
 func (l *Live) Make(r Row, s Sum) (header.Field, error) {
-	if !l.On() {
+	ring := l.ring()
+	if ring == nil {
 		return header.Field{}, ErrOff
 	}
-	return l.now.Load().Make(r, s)
+	return ring.Make(r, s)
 }
 
 // Open is Ring.Open, and ErrOff without keys.
 func (l *Live) Open(value string, now time.Time, sum func() (Sum, error)) (Sealed, error) {
-	if !l.On() {
+	ring := l.ring()
+	if ring == nil {
 		return Sealed{}, ErrOff
 	}
-	return l.now.Load().Open(value, now, sum)
+	return ring.Open(value, now, sum)
 }

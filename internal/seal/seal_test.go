@@ -113,7 +113,7 @@ func TestOnTheWay(t *testing.T) {
 		{"a Subject that a milter sees cut", strings.Replace(testMail, "hello to you", "hello", 1), strings.Replace(testMail, "hello to you", "hello\x00to\r\n you\x00", 1)},
 		{"Date and Message-ID were added", "From: a@b\r\nSubject: x\r\n\r\nx\r\n", "From: a@b\r\nSubject: x\r\nMessage-Id: <1@x>\r\nDate: now\r\n\r\nx\r\n"},
 		{"no body", testHeader, testHeader + "\r\n"},
-		{"a long name", "X-" + strings.Repeat("n", 9000) + ": x\r\n" + testMail, testMail},
+		{"a name of 400", "X-" + strings.Repeat("n", 400) + ": x\r\n" + testMail, "X-" + strings.Repeat("n", 400) + ": x\r\n" + testMail},
 	} {
 		value := seal(t, testRing(t, "a"), testRow, tc.sent)
 		if _, err := testRing(t, "a").Open(value, now, sumOf(tc.came)); err != nil {
@@ -195,6 +195,10 @@ func TestMakeRefuses(t *testing.T) {
 	good, err := Read(strings.NewReader(testMail))
 	if err != nil {
 		t.Fatal(err)
+	}
+	long, err := Read(strings.NewReader("X-" + strings.Repeat("n", 1500) + ": x\r\n" + testMail))
+	if err != nil || !long.odd {
+		t.Errorf("a name that Postfix breaks: %+v, %v", long, err)
 	}
 	odd, err := Read(strings.NewReader("Subject: x\r\nno field\r\n\r\n"))
 	if err != nil {

@@ -107,10 +107,19 @@ func (s *summer) beginField(line []byte) {
 	}
 }
 
+// maxName bounds the name of a field, its colon too. Postfix's smtp(8) breaks a
+// line at 998 octets, and a broken name ends the header at the next hop: the
+// body would be another.
+const maxName = 500
+
 // more takes a piece of the field in hand.
 func (s *summer) more(p []byte) {
 	s.size += len(p)
+	was := s.name
 	value := s.name.pass(p)
+	if was != nameOver && s.size-len(value) > maxName {
+		s.name = nameBad
+	}
 	if s.field < 0 || s.cut {
 		return
 	}

@@ -247,6 +247,7 @@ func (r *run) pending(ctx context.Context, mail sieve.Mail, kind outgoing.Kind) 
 		if out.mail.Raw, err = r.held.mail(without(mail.Raw, crlf(r.m.Top))); err != nil {
 			return pending{}, err
 		}
+		out.mail.Proved = r.m.Scanned && !r.m.Marked && r.proof.sender
 		out.mail.MailFrom, err = r.filter.leave(ctx, from, out.mail.RcptTo, r.p.now)
 		if err != nil {
 			return pending{}, err
