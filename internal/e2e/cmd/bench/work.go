@@ -91,6 +91,7 @@ var works = []work{
 	{Name: "LMTP, 50 connections with 25 MB each", Package: "lmtpd", Bench: "BenchmarkLMTP50x25MB", Unit: "MB-added", MostOf: 40},
 	{Name: "Sieve, 4 KB through 50 rules", Package: "lmtpd/filter", Bench: "BenchmarkFilter50Rules/4KB", Most: 60 * time.Microsecond},
 	{Name: "Sieve, 36 KB through 50 rules", Package: "lmtpd/filter", Bench: "BenchmarkFilter50Rules/36KB"},
+	{Name: "Sieve, scripts parsed", Package: "internal/sieve", Bench: "BenchmarkParse", Unit: "MB/s", LeastOf: 20},
 	{Name: "DKIM sign, RSA-2048, 4 KB", Package: "internal/keys", Bench: "BenchmarkSign/4KB/1-rsa",
 		Null: "BenchmarkRSA", NullName: "bare RSA operation", Least: 1 / 1.25},
 	{Name: "DKIM verify, RSA-2048, 20 KB", Package: "internal/mailauth", Bench: "BenchmarkVerify20KB/rsa",
