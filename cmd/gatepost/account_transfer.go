@@ -97,11 +97,13 @@ store is read again and held against the file.`,
 			bar := newBar()
 			defer bar.finish()
 			o.Progress = bar.set
-			rep, err = transfer.Import(cmd.Context(), s, in, o)
-			return err
+			if rep, err = transfer.Import(cmd.Context(), s, in, o); err != nil {
+				return importHint(err) // what kept it from beginning has a hint of its own
+			}
+			return nil
 		})
 		if err != nil {
-			return importHint(err)
+			return err
 		}
 		return printReport(cmd, rep, o, *asJSON)
 	}

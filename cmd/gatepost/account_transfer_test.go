@@ -115,3 +115,16 @@ func readText(t *testing.T, name string) string {
 	}
 	return string(b)
 }
+
+// TestImportWithoutConfiguration: an import that could not begin said that what
+// was done stays.
+func TestImportWithoutConfiguration(t *testing.T) {
+	m := newMachine(t)
+	if err := os.Remove(m.config()); err != nil {
+		t.Fatal(err)
+	}
+	a := m.run(t, "account", "import", os.DevNull)
+	if a.code != 1 || strings.Contains(a.talk, "what was done") || !strings.Contains(a.talk, "gatepost config init") {
+		t.Errorf("exit %d: %s", a.code, a.talk)
+	}
+}
