@@ -79,46 +79,47 @@ func tlsConfig(cfg *TLS) (*tls.Config, error) {
 // connect returns a client, which dials when it is first asked. It tries
 // nothing twice by itself: a count must not be sent again, and whether to wait
 // is the breaker's to say. In a Cluster it follows redirects.
-func connect(cfg *Config) (goredis.UniversalClient, error) {
+func connect(cfg *Config) (goredis.UniversalClient, *conns, error) {
 	l, err := readLogin(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	secure, err := tlsConfig(&cfg.TLS)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	logging.Disable() // errors are returned, and told by who gets them
 	dial, timeout := cfg.DialTimeout.Std(), cfg.Timeout.Std()
+	all := &conns{timeout: dial, secure: secure, open: map[*conn]bool{}}
 	if cfg.cluster() {
 		return goredis.NewClusterClient(&goredis.ClusterOptions{
-			Addrs: cfg.Addresses, Username: cfg.Username, Password: l.password, TLSConfig: secure, Protocol: 2,
+			Addrs: cfg.Addresses, Username: cfg.Username, Password: l.password, Dialer: all.dial, Protocol: 2,
 			MaxRedirects: redirects, MaxRetries: -1, MinRetryBackoff: 8 * time.Millisecond, MaxRetryBackoff: 32 * time.Millisecond,
 			DialTimeout: dial, DialerRetries: 1, ReadTimeout: timeout, WriteTimeout: timeout, ContextTimeoutEnabled: true,
 			PoolSize: cfg.PoolSize, PoolTimeout: timeout, ReadBufferSize: buffer, WriteBufferSize: buffer,
 			PipelineReadBufferSize: buffer, PipelineWriteBufferSize: buffer,
 			ClusterStateReloadInterval: slotsEvery, DisableRoutingPolicies: true, DisableIdentity: true,
 			MaintNotificationsConfig: quiet(),
-		}), nil
+		}), all, nil
 	}
 	if cfg.MasterName != "" {
 		return goredis.NewFailoverClient(&goredis.FailoverOptions{
 			MasterName: cfg.MasterName, SentinelAddrs: cfg.Addresses,
 			SentinelUsername: cfg.SentinelUser, SentinelPassword: l.sentinelPassword,
-			Username: cfg.Username, Password: l.password, DB: cfg.Database, TLSConfig: secure, Protocol: 2,
+			Username: cfg.Username, Password: l.password, DB: cfg.Database, Dialer: all.dial, Protocol: 2,
 			MaxRetries: -1, DialTimeout: dial, DialerRetries: 1, ReadTimeout: timeout, WriteTimeout: timeout,
 			ContextTimeoutEnabled: true, PoolSize: cfg.PoolSize, PoolTimeout: timeout,
 			ReadBufferSize: buffer, WriteBufferSize: buffer, PipelineReadBufferSize: buffer, PipelineWriteBufferSize: buffer,
 			DisableIdentity: true,
-		}), nil
+		}), all, nil
 	}
 	return goredis.NewClient(&goredis.Options{
-		Addr: cfg.Addresses[0], Username: cfg.Username, Password: l.password, DB: cfg.Database, TLSConfig: secure, Protocol: 2,
+		Addr: cfg.Addresses[0], Username: cfg.Username, Password: l.password, DB: cfg.Database, Dialer: all.dial, Protocol: 2,
 		MaxRetries: -1, DialTimeout: dial, DialerRetries: 1, ReadTimeout: timeout, WriteTimeout: timeout,
 		ContextTimeoutEnabled: true, PoolSize: cfg.PoolSize, PoolTimeout: timeout,
 		ReadBufferSize: buffer, WriteBufferSize: buffer, PipelineReadBufferSize: buffer, PipelineWriteBufferSize: buffer,
 		DisableIdentity: true, MaintNotificationsConfig: quiet(),
-	}), nil
+	}), all, nil
 }
 
 // quiet asks for no notices of a hosting company's maintenance: a command more

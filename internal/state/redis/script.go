@@ -54,6 +54,15 @@ type once struct{ *goredis.Cmd }
 // NoRetry keeps the client of a Cluster from sending it again.
 func (once) NoRetry() bool { return true }
 
+// timed is a context with a deadline and nothing to wait for. The client keeps
+// within the deadline wherever it waits for the network, and a connection of the
+// pool it awaits for Timeout at most; but it looks at Done before each command,
+// which would make a timer that nobody needs.
+type timed struct{ context.Context }
+
+// Done implements context.Context.
+func (timed) Done() <-chan struct{} { return nil }
+
 // run runs sc on the server that has keys. An effect that may not be had twice
 // is asked for once.
 func (sc *script) run(ctx context.Context, c doer, isOnce bool, keys []string, args ...any) *goredis.Cmd {
@@ -75,14 +84,15 @@ func (sc *script) run(ctx context.Context, c doer, isOnce bool, keys []string, a
 // send sends a command, and does so again while its keys are on their way from
 // one master to another: then it was not run.
 func send(ctx context.Context, c doer, isOnce bool, line []any) (cmd *goredis.Cmd, err error) {
+	var quiet context.Context = timed{ctx}
 	for range moveTries {
-		cmd = goredis.NewCmd(ctx, line...)
+		cmd = goredis.NewCmd(quiet, line...)
 		if isOnce {
-			err = c.Process(ctx, once{cmd})
+			err = c.Process(quiet, once{cmd})
 		} else {
-			err = c.Process(ctx, cmd)
+			err = c.Process(quiet, cmd)
 		}
-		if !goredis.HasErrorPrefix(err, "TRYAGAIN") {
+		if err == nil || !goredis.HasErrorPrefix(err, "TRYAGAIN") {
 			break
 		}
 		select {

@@ -14,6 +14,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/gatepost/gatepost/internal/deadline"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -24,6 +25,7 @@ const maxLife = 300 * 365 * 24 * 3600 * 1000
 // Store is a state.Store, state.Watcher and state.Streams on Redis.
 type Store struct {
 	client  goredis.UniversalClient
+	conns   *conns
 	cfg     Config
 	log     *slog.Logger
 	names   names
@@ -47,12 +49,12 @@ var (
 // nothing: that the server is away shows when it is asked. Passwords and the
 // ca_file are read here.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Store, error) {
-	client, err := connect(&cfg)
+	client, all, err := connect(&cfg)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		client: client, cfg: cfg, log: log, names: namesFor(cfg.KeyPrefix, cfg.Database), shelves: shelves(),
+		client: client, conns: all, cfg: cfg, log: log, names: namesFor(cfg.KeyPrefix, cfg.Database), shelves: shelves(),
 		tables: map[state.Table]bool{}, writer: rand.Text()[:writerLen],
 		now: time.Now, at: func() string { return "" },
 	}
@@ -96,7 +98,7 @@ func (s *Store) wrap(ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+	if ended := deadline.Passed(ctx); ended != nil && !errors.Is(err, ended) {
 		err = errors.Join(ended, err)
 	}
 	if errors.Is(err, goredis.ErrClosed) {

@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 
+	"github.com/gatepost/gatepost/internal/deadline"
 	"github.com/gatepost/gatepost/internal/state"
 )
 
@@ -25,13 +25,21 @@ func away(err error) bool {
 // errFailed wraps what the common store failed with.
 var errFailed = errors.New("shared state")
 
-// do asks the common store. The error is ErrAway if it is away, errUnknown if
-// the call was given up, errFailed for what else is wrong with it, or the
-// answer to the caller. A call that is given up goes on until its deadline:
-// go-redis notices no cancelled context while it reads. late is called with an
-// answer that comes after all; it may be nil.
-func do[T any](s *Store, ctx context.Context, f func(context.Context) (T, error), late func(T)) (T, error) {
-	return ask(s, ctx, s.cfg.Wait, true, f, late)
+// do asks the common store, in the caller's goroutine. The error is ErrAway if
+// it is away, errUnknown if there was no answer in time, errFailed for what else
+// is wrong with it, or the answer to the caller. It costs no timer and no
+// goroutine: a store that keeps within the deadline of its context needs none.
+func do[T any](s *Store, ctx context.Context, f func(context.Context) (T, error)) (v T, err error) {
+	near, err := s.enter(ctx)
+	if err != nil {
+		return v, err
+	}
+	defer s.ended.Done()
+	began := time.Now()
+	limited := deadline.New(ctx, began.Add(s.cfg.Wait))
+	defer limited.Stop()
+	v, err = guarded(limited, f)
+	return v, s.judge(ctx, near, err, time.Since(began), true)
 }
 
 // bulk is do for what takes as long as a table is large. Its time says nothing,
@@ -39,66 +47,56 @@ func do[T any](s *Store, ctx context.Context, f func(context.Context) (T, error)
 func bulk[T any](s *Store, ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	t := time.AfterFunc(s.cfg.Poke, s.poked)
 	defer t.Stop()
-	return ask(s, ctx, s.cfg.Bulk, false, f, nil)
+	return long(s, ctx, s.cfg.Bulk, f)
 }
 
-func ask[T any](s *Store, ctx context.Context, wait time.Duration, timed bool, f func(context.Context) (T, error), late func(T)) (T, error) {
+// long is do for what may take long: it is given up when the store goes away
+// meanwhile or ctx ends, and goes on until its own deadline then, because
+// go-redis notices no cancelled context while it reads.
+func long[T any](s *Store, ctx context.Context, wait time.Duration, f func(context.Context) (T, error)) (T, error) {
 	type answer struct {
 		v   T
 		err error
 	}
 	var none T
-	if err := ctx.Err(); err != nil {
+	near, err := s.enter(ctx)
+	if err != nil {
 		return none, err
 	}
-	near := s.near.Load()
-	if near == nil {
-		return none, state.ErrAway
-	}
-	if !s.begin() {
-		return none, state.ErrClosed
-	}
-	// Not a child of ctx, which is of another package's making: that costs a
-	// goroutine for each call, and the end of ctx is waited for below anyway.
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
 	done := make(chan answer, 1)
-	var left atomic.Bool // the answer came, or nobody waits any more
-	begin := time.Now()
-	s.callers.do(func() {
+	began := time.Now()
+	go func() {
 		defer s.ended.Done()
 		defer cancel()
 		v, err := guarded(limited, f)
-		if left.CompareAndSwap(false, true) {
-			done <- answer{v, err}
-		} else if err == nil && late != nil {
-			late(v)
-		}
-	})
-	var a answer
+		done <- answer{v, err}
+	}()
 	select {
-	case a = <-done:
+	case a := <-done:
+		return a.v, s.judge(ctx, near, a.err, time.Since(began), false)
 	case <-near.over:
-		if left.CompareAndSwap(false, true) {
-			return none, errUnknown
-		}
-		a = <-done
+		return none, errUnknown
 	case <-ctx.Done():
-		if left.CompareAndSwap(false, true) {
-			cancel()
-			return none, ctx.Err()
-		}
-		a = <-done
-	case <-limited.Done():
-		if left.CompareAndSwap(false, true) {
-			if err := ctx.Err(); err != nil {
-				return none, err
-			}
-			s.noted(near, timedOut, time.Since(begin), limited.Err())
-			return none, errUnknown
-		}
-		a = <-done
+		cancel()
+		return none, ctx.Err()
 	}
-	return a.v, s.judge(ctx, near, a.err, time.Since(begin), timed)
+}
+
+// enter begins a call, which ends with s.ended.Done, and returns the epoch that it
+// is part of.
+func (s *Store) enter(ctx context.Context) (*epoch, error) {
+	if err := deadline.Passed(ctx); err != nil {
+		return nil, err
+	}
+	near := s.near.Load()
+	if near == nil {
+		return nil, state.ErrAway
+	}
+	if !s.begin() {
+		return nil, state.ErrClosed
+	}
+	return near, nil
 }
 
 // begin notes a goroutine that Close waits for, unless s is closed.
@@ -119,9 +117,9 @@ func (s *Store) judge(ctx context.Context, near *epoch, err error, took time.Dur
 		s.asked.Store(time.Now().UnixNano())
 	case errors.Is(err, state.ErrClosed):
 		return err
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded):
+	case deadline.Passed(ctx) != nil:
+		return deadline.Passed(ctx)
+	case late(err):
 		how = timedOut
 	default:
 		how = failed
@@ -140,6 +138,13 @@ func (s *Store) judge(ctx context.Context, near *epoch, err error, took time.Dur
 		return fmt.Errorf("%w: %w", errFailed, err)
 	}
 	return err
+}
+
+// late reports whether a request found no answer in its time, or in that of one
+// of its steps.
+func late(err error) bool {
+	var step net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &step) && step.Timeout()
 }
 
 // refusal reports whether a request that failed with err was not done for sure:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/state"
@@ -22,11 +20,7 @@ func (s *Store) Take(ctx context.Context, key string, n, max int64, window time.
 
 // TakeAll implements state.Store.
 func (s *Store) TakeAll(ctx context.Context, claims []state.Claim, ask bool) ([]state.Usage, error) {
-	var d doubt
-	asked := slices.Clone(claims) // a call that is given up may go on after the caller
-	all, err := do(s, ctx, func(ctx context.Context) ([]state.Usage, error) {
-		return s.remote.TakeAll(ctx, asked, ask)
-	}, func([]state.Usage) { d.answered() })
+	all, err := do(s, ctx, func(ctx context.Context) ([]state.Usage, error) { return s.remote.TakeAll(ctx, claims, ask) })
 	if !away(err) {
 		if err == nil && len(all) > 0 {
 			s.ahead.Store(int64(time.Until(all[0].At)))
@@ -45,44 +39,7 @@ func (s *Store) TakeAll(ctx context.Context, claims []state.Claim, ask bool) ([]
 		}
 	}
 	s.alone(errors.Is(err, errUnknown))
-	if errors.Is(err, errUnknown) {
-		// If the answer comes after all, it was counted there: not twice.
-		at := slices.Clone(all)
-		d.settle(func() {
-			for i := range asked {
-				if counted[i] {
-					s.ledger.take(asked[i].Key, asked[i].N, at[i].At)
-				}
-			}
-			s.settled()
-		})
-	}
 	return all, nil
-}
-
-// doubt is about a call that was given up: undo is done once the answer came and
-// the local store has answered, in whichever order.
-type doubt struct {
-	mu   sync.Mutex // guards the fields below
-	came bool
-	undo func()
-}
-
-func (d *doubt) answered() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.came = true
-	if d.undo != nil {
-		d.undo()
-	}
-}
-
-func (d *doubt) settle(undo func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.undo = undo; d.came {
-		undo()
-	}
 }
 
 // alone counts a request that the local store answered.
@@ -93,12 +50,6 @@ func (s *Store) alone(doubtful bool) {
 	if doubtful {
 		s.counts.doubtful++
 	}
-}
-
-func (s *Store) settled() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counts.doubtful--
 }
 
 // granted says which claims were counted.
@@ -120,7 +71,7 @@ func (s *Store) mirror(ctx context.Context, claims []state.Claim, all []state.Us
 	if ask {
 		return
 	}
-	var mine []state.Claim
+	mine := make([]state.Claim, 0, len(claims))
 	for i, ok := range granted(claims, all) {
 		if ok {
 			c := claims[i]
@@ -160,7 +111,7 @@ func (s *Store) Give(ctx context.Context, key string, n int64, at time.Time) err
 	}
 	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.remote.Give(ctx, key, n, at)
-	}, nil)
+	})
 	if errors.Is(err, errUnknown) {
 		return nil
 	}
@@ -188,7 +139,7 @@ func (s *Store) Reset(ctx context.Context, key string) error {
 	s.ledger.drop(key)
 	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.remote.Reset(ctx, key)
-	}, nil)
+	})
 	if away(err) {
 		s.owe(&job{Reset: key})
 		return nil

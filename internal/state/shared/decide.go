@@ -14,6 +14,13 @@ const (
 	probesToClose = 2
 )
 
+// Why it opens.
+const (
+	noAnswer    = "no answer in time"
+	slowAnswers = "slow answers"
+	onlyErrors  = "errors"
+)
+
 // outcome is how a call ended.
 type outcome int
 
@@ -38,14 +45,14 @@ func (b *breaker) call(o outcome, took time.Duration) (why string) {
 	case b.open:
 		return ""
 	case o == timedOut:
-		why = "no answer in time"
+		why = noAnswer
 	case took >= b.slow:
-		why = "slow answers"
+		why = slowAnswers
 	case o == answered:
 		b.failures = 0
 	default:
 		if b.failures++; b.failures >= failuresToOpen {
-			why = "errors"
+			why = onlyErrors
 		}
 	}
 	if why != "" {

@@ -5,10 +5,10 @@
 // # When the common store is away
 //
 // A breaker says so: after one request without an answer in 250 ms, one answer
-// that took 150 ms, or three failures in a row. All requests in hand are then
-// answered by the local store at once, those that follow do not ask. So no
-// request waits longer than 300 ms, and it does so once: there is one such
-// moment for all of them together. A goroutine of its own tries the store each
+// that took 150 ms, or three failures in a row. Requests that follow do not ask
+// then. Those in hand end at once and are answered by the local store, unless the
+// common one is only slow: they get their answer. So no request waits longer than
+// 300 ms, and it does so once. A goroutine of its own tries the store each
 // half second, after a second in which nobody asked it, and when a list takes
 // long; no user's request is a trial. After two trials below 100 ms the counters
 // are merged, for two seconds at most, and the store is used again, 1 to 4
@@ -53,10 +53,9 @@
 //
 // # What remains
 //
-// A request that was given up may have been executed. When its answer comes
-// after all, before its deadline, what was counted here for it is taken back.
-// Otherwise it counts twice: once at most for each request in hand at the moment
-// when the store goes away (Stats.Doubtful). A Give of which that is not known
+// A request that was given up may have been executed, and counts twice then: once
+// at most for each request in hand at the moment when the store goes away
+// (Stats.Doubtful). A Give of which that is not known
 // is not repeated: the counter has too much until its window is over. An ID is
 // known for a day: a batch that was executed, never acknowledged, and sent again
 // by a host that came back a day later, counts twice. A merge that falls out of

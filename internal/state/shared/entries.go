@@ -40,7 +40,7 @@ func (s *Store) Get(ctx context.Context, t state.Table, key string) (state.Entry
 	if r.merged && s.marks.has(t, key) && (r.alone || s.near.Load() != nil) {
 		return s.local.Get(ctx, t, key)
 	}
-	e, err := do(s, ctx, func(ctx context.Context) (state.Entry, error) { return s.remote.Get(ctx, t, key) }, nil)
+	e, err := do(s, ctx, func(ctx context.Context) (state.Entry, error) { return s.remote.Get(ctx, t, key) })
 	switch {
 	case away(err) && !r.alone:
 		return state.Entry{}, unknown(err)
@@ -66,11 +66,9 @@ func (s *Store) Put(ctx context.Context, t state.Table, e state.Entry, sync bool
 			return err
 		}
 	}
-	theirs := e
-	theirs.Value = bytes.Clone(e.Value) // a call that is given up may go on after the caller
 	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.remote.Put(ctx, t, theirs, sync)
-	}, nil)
+		return struct{}{}, s.remote.Put(ctx, t, e, sync)
+	})
 	switch {
 	case away(err) && !r.merged:
 		err = unknown(err)
@@ -117,7 +115,7 @@ func (s *Store) Delete(ctx context.Context, t state.Table, key string) error {
 	}
 	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.remote.Delete(ctx, t, key)
-	}, nil)
+	})
 	switch {
 	case away(err) && !r.merged:
 		return unknown(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -31,22 +32,29 @@ type fake struct {
 	puts   int
 	watch  func(state.Change)
 	missed func()
+	cut    chan struct{} // closed by Interrupt
+}
+
+// Interrupt implements Remote.
+func (f *fake) Interrupt() {
+	f.set(func(f *fake) { close(f.cut); f.cut = make(chan struct{}) })
 }
 
 // at returns what happens to a request now.
 func (f *fake) fault(ctx context.Context) error {
 	f.mu.Lock()
-	down, hole, delay := f.down, f.hole, f.delay
+	down, hole, delay, cut := f.down, f.hole, f.delay, f.cut
 	f.mu.Unlock()
 	switch {
 	case down:
 		return errDown
 	case hole:
-		<-ctx.Done()
-		return ctx.Err()
+		return gone(ctx, cut)
 	case delay > 0:
 		select {
 		case <-time.After(delay):
+		case <-cut:
+			return io.EOF
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -57,13 +65,22 @@ func (f *fake) fault(ctx context.Context) error {
 // lost ends a request whose answer is lost.
 func (f *fake) lost(ctx context.Context, err error) error {
 	f.mu.Lock()
-	deaf := f.deaf
+	deaf, cut := f.deaf, f.cut
 	f.mu.Unlock()
 	if !deaf {
 		return err
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	return gone(ctx, cut)
+}
+
+// gone waits for an answer that does not come.
+func gone(ctx context.Context, cut <-chan struct{}) error {
+	select {
+	case <-cut:
+		return io.EOF
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (f *fake) set(change func(*fake)) {
@@ -244,7 +261,7 @@ func newLab(t *testing.T, dir string) *lab {
 func newLabWith(t *testing.T, dir string, cfg Config) *lab {
 	t.Helper()
 	l := &lab{
-		cfg: cfg, far: &fake{SQLite: openSQLite(t, filepath.Join(dir, "far.db")), merged: map[string]bool{}},
+		cfg: cfg, far: &fake{SQLite: openSQLite(t, filepath.Join(dir, "far.db")), merged: map[string]bool{}, cut: make(chan struct{})},
 		path: filepath.Join(dir, "near.db"), log: &logBuffer{},
 	}
 	l.open(t)
@@ -270,7 +287,6 @@ func (l *lab) crash(t *testing.T) {
 	l.life.Unlock()
 	l.stop()
 	l.ended.Wait()
-	l.callers.end()
 	if err := l.local.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (s *Store) mergeRow(ctx context.Context, id markID) error {
 // putRow puts a row of ours, joined with theirs where that can be done.
 func (s *Store) putRow(ctx context.Context, id markID, e state.Entry) error {
 	if s.join != nil {
-		theirs, err := do(s, ctx, func(ctx context.Context) (state.Entry, error) { return s.remote.Get(ctx, id.t, id.key) }, nil)
+		theirs, err := do(s, ctx, func(ctx context.Context) (state.Entry, error) { return s.remote.Get(ctx, id.t, id.key) })
 		switch {
 		case err == nil:
 			e.Value = s.join(id.t, id.key, e.Value, theirs.Value)

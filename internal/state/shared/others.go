@@ -1,7 +1,6 @@
 package shared
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"sync"
@@ -51,16 +50,15 @@ func maybe(err error) error {
 
 // Append implements state.Streams. It is ErrAway while the store is.
 func (s *Store) Append(ctx context.Context, stream string, value []byte) (string, error) {
-	value = bytes.Clone(value) // a call that is given up may go on after the caller
-	id, err := do(s, ctx, func(ctx context.Context) (string, error) { return s.remote.Append(ctx, stream, value) }, nil)
+	id, err := do(s, ctx, func(ctx context.Context) (string, error) { return s.remote.Append(ctx, stream, value) })
 	return id, maybe(err)
 }
 
 // Read implements state.Streams. It is ErrAway at once while the store is.
 func (s *Store) Read(ctx context.Context, stream, after string, most int, wait time.Duration) ([]state.Item, error) {
-	items, err := ask(s, ctx, wait+s.cfg.Bulk, false, func(ctx context.Context) ([]state.Item, error) {
+	items, err := long(s, ctx, wait+s.cfg.Bulk, func(ctx context.Context) ([]state.Item, error) {
 		return s.remote.Read(ctx, stream, after, most, wait)
-	}, nil)
+	})
 	return items, maybe(err)
 }
 
@@ -69,6 +67,6 @@ func (s *Store) Ends(ctx context.Context, stream string) (first, last string, er
 	ends, err := do(s, ctx, func(ctx context.Context) ([2]string, error) {
 		first, last, err := s.remote.Ends(ctx, stream)
 		return [2]string{first, last}, err
-	}, nil)
+	})
 	return ends[0], ends[1], maybe(err)
 }

@@ -151,7 +151,7 @@ func direct(ctx context.Context, f func(context.Context) error) error { return f
 
 // asUsual asks as a request does.
 func (s *Store) asUsual(ctx context.Context, f func(context.Context) error) error {
-	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) }, nil)
+	_, err := do(s, ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
 }
 

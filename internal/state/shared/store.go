@@ -21,6 +21,8 @@ type Remote interface {
 	Probe(ctx context.Context) error
 	// Merge adds what was counted elsewhere. An id that it has seen adds nothing.
 	Merge(ctx context.Context, id string, counts []state.Merged) error
+	// Interrupt ends the requests in hand at once. Each has an error then.
+	Interrupt()
 }
 
 // Join returns the value that holds both: mine, which this host wrote while the
@@ -56,11 +58,10 @@ type Store struct {
 	ledger ledger
 	queue  queue
 
-	callers workers
-	healed  broadcast
-	poke    chan struct{} // has room for one
-	stop    context.CancelFunc
-	ended   sync.WaitGroup // run, and calls that nobody waits for any more
+	healed broadcast
+	poke   chan struct{} // has room for one
+	stop   context.CancelFunc
+	ended  sync.WaitGroup // run, and all calls
 	// life is held while closed is set, so that Close waits for all calls.
 	life   sync.RWMutex
 	closed bool
@@ -90,7 +91,7 @@ func New(ctx context.Context, remote Remote, local *state.SQLite, join Join, log
 
 func open(ctx context.Context, cfg Config, remote Remote, local *state.SQLite, join Join, log *slog.Logger) (*Store, error) {
 	s := &Store{
-		remote: remote, local: local, cfg: cfg, join: join, log: log, callers: newWorkers(),
+		remote: remote, local: local, cfg: cfg, join: join, log: log,
 		breaker: breaker{slow: cfg.Slow}, poke: make(chan struct{}, 1),
 	}
 	s.ledger.apply = s.apply
@@ -121,17 +122,20 @@ func (s *Store) Close() error {
 	// Who reads a stream of a server that hangs is ended by that alone.
 	hung := time.AfterFunc(s.cfg.Wait, closeRemote)
 	s.ended.Wait()
-	s.callers.end()
 	hung.Stop()
 	closeRemote()
 	return errors.Join(err, s.local.Close())
 }
 
-// opened ends the epoch because of why. It needs s.mu.
+// opened ends the epoch because of why. Who has asked a store that is only slow
+// gets its answer; all others in hand end now. It needs s.mu.
 func (s *Store) opened(why string, cause error) {
 	was := s.near.Swap(nil)
 	if was != nil {
 		close(was.over)
+		if why != slowAnswers {
+			s.remote.Interrupt()
+		}
 	}
 	s.outage = outage{begun: time.Now(), why: why}
 	s.counts.trips++
