@@ -144,9 +144,14 @@ func Decide(p Policy, req Request, f Facts, now time.Time) Verdict {
 	return v
 }
 
-// decide asks each part in turn; the first that enforces gives the action.
+// decide is decideAs with the profile looked up.
 func decide(v *Verdict, p *Policy, req *Request, f *Facts, now time.Time) {
-	pr := p.profile(req.PolicyContext)
+	decideAs(v, p, p.profile(req.PolicyContext), req, f, now)
+}
+
+// decideAs asks each part in turn; the first that enforces gives the action. pr is
+// the profile of req.
+func decideAs(v *Verdict, p *Policy, pr *profile, req *Request, f *Facts, now time.Time) {
 	if decideGuard(v, pr, req, f.Guard); !v.Action.IsZero() {
 		return
 	}

@@ -44,7 +44,11 @@ func (f *Facts) before(r *limit.Result) int64 {
 // also whose it is and when it ends. mine is how many recipients the mail in hand
 // had before, uncounted.
 func LimitText(r *limit.Result, mine int64) string {
-	b := make([]byte, 0, 192)
+	return string(appendLimitText(make([]byte, 0, 192), r, mine))
+}
+
+// appendLimitText appends LimitText.
+func appendLimitText(b []byte, r *limit.Result, mine int64) []byte {
 	b = append(b, "limit "...)
 	b = append(b, r.Limit.Name...)
 	b = append(b, ": "...)
@@ -55,7 +59,7 @@ func LimitText(r *limit.Result, mine int64) string {
 	b = append(b, " in "...)
 	b = append(b, r.Span...)
 	if r.Allowed {
-		return string(b)
+		return b
 	}
 	b = append(b, " used by "...)
 	b = append(b, shown(r.Key)...)
@@ -72,7 +76,7 @@ func LimitText(r *limit.Result, mine int64) string {
 		b = append(b, "; ends "...)
 		b = appendMinuteAfter(b, r.Ends)
 	}
-	return string(b)
+	return b
 }
 
 // limitWord is what a limit counts, after a number.

@@ -1,6 +1,7 @@
 package policyd
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 
@@ -60,6 +61,22 @@ type ruleEnv struct {
 	Weekday string `expr:"weekday"`
 	Time    string `expr:"time"`
 	Date    string `expr:"date"`
+
+	address addrText // of the last client
+}
+
+// addrText is an address and its text, which costs more than to compare it.
+type addrText struct {
+	addr netip.Addr
+	text string
+}
+
+// of returns the text of a.
+func (t *addrText) of(a netip.Addr) string {
+	if t.addr != a {
+		t.addr, t.text = a, a.String()
+	}
+	return t.text
 }
 
 // ruleAccount is the account of the login; zero without one.
@@ -90,7 +107,7 @@ func (e *ruleEnv) fill(p *Policy, req *Request, f *Facts, now time.Time) {
 		SASLMethod: req.SASL.Method, SASLUsername: req.SASL.Username, SASLSender: req.SASL.Sender,
 		CertSubject: req.TLS.CertSubject, CertIssuer: req.TLS.CertIssuer, CertFingerprint: req.TLS.CertFingerprint,
 		PubkeyFingerprint: req.TLS.PubkeyFingerprint, Encryption: req.TLS.Protocol, Cipher: req.TLS.Cipher,
-		KeyBits: int(req.TLS.KeyBits), PolicyContext: req.PolicyContext,
+		KeyBits: int(req.TLS.KeyBits), PolicyContext: req.PolicyContext, address: e.address,
 	}
 	n := &p.needs
 	if n.domains {
@@ -103,7 +120,7 @@ func (e *ruleEnv) fill(p *Policy, req *Request, f *Facts, now time.Time) {
 		e.Time, e.Date = now.Format("15:04"), now.Format(time.DateOnly)
 	}
 	if n.client && req.Client.Addr.IsValid() {
-		e.ClientAddress = req.Client.Addr.String()
+		e.ClientAddress = e.address.of(req.Client.Addr)
 	}
 	if n.place && req.Client.Addr.IsValid() {
 		at := p.admission.geo.Find(req.Client.Addr)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/deadline"
 	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -50,6 +51,7 @@ type gatherer struct {
 type work struct {
 	facts Facts
 	count counting
+	limit limit.Memo
 	admit AdmitFacts
 	rules ruleEnv
 	login loginMemo
@@ -69,7 +71,7 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 	closed := g.closed(ctx, &s.policy.admission, pr, req)
 	if closed.Refuse { // who has no business here is not looked up
 		f.Guard = closed
-		decide(&v, &s.policy, req, f, now)
+		decideAs(&v, &s.policy, pr, req, f, now)
 		return v
 	}
 	g.account(ctx, s, req, &w.login, now, f)
@@ -80,27 +82,27 @@ func (g *gatherer) decide(ctx context.Context, s *snapshot, req *Request, t *tra
 	}
 	f.Admit = g.admitter.admit(ctx, &s.policy.admission, g.wants(s, pr, req), req, f, now, &w.admit)
 	count := &w.count
-	*count = counting{gatherer: g, snap: s, profile: pr, req: req, tx: t, facts: f, now: now}
+	*count = counting{gatherer: g, snap: s, profile: pr, req: req, tx: t, facts: f, memo: &w.limit, now: now}
 	if count.needed() {
 		if counts(req.ProtocolState) { // a mail that is refused anyway counts nothing
-			if decide(&v, &s.policy, req, f, now); v.Action.Refuses() {
+			if decideAs(&v, &s.policy, pr, req, f, now); v.Action.Refuses() {
 				return v
 			}
 		}
 		count.ask(ctx)
 	}
-	if err := passed(ctx); err != nil {
+	if err := deadline.Passed(ctx); err != nil {
 		f.Late = true
 		g.log.LogAttrs(ctx, slog.LevelError, "request not answered in time",
 			slog.String("session", req.Instance), slog.String("user", f.User), slog.Any("err", err))
 	}
 	v = Verdict{}
-	if decide(&v, &s.policy, req, f, now); v.Rule == "" && !count.outbound() && !f.Late && !f.Admit.allowed(&s.policy.admission) && !f.Admit.nobody() {
+	if decideAs(&v, &s.policy, pr, req, f, now); v.Rule == "" && !count.outbound() && !f.Late && !f.Admit.allowed(&s.policy.admission) && !f.Admit.nobody() {
 		// It remembers who was here, so it is asked last, and not about a recipient
 		// whom Postfix refuses behind us.
 		if f.Greylist = seeGreylist(ctx, g.greylist, g.log, req, now); f.Greylist.Defer {
 			v = Verdict{}
-			decide(&v, &s.policy, req, f, now)
+			decideAs(&v, &s.policy, pr, req, f, now)
 		}
 	}
 	count.settle(ctx, &v)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/deadline"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/maildir"
 	"github.com/gatepost/gatepost/internal/unit"
@@ -93,7 +94,7 @@ func (g *admitter) full(ctx context.Context, a *admission, req *Request, to mail
 		return nil
 	}
 	for _, b := range boxes {
-		if passed(ctx) != nil || !g.overQuota(ctx, a.mailRoot, req, b) {
+		if deadline.Passed(ctx) != nil || !g.overQuota(ctx, a.mailRoot, req, b) {
 			return nil
 		}
 	}

@@ -34,6 +34,7 @@ type counting struct {
 	req     *Request
 	tx      *transaction
 	facts   *Facts
+	memo    *limit.Memo // of the connection; nil for none
 	now     time.Time
 
 	mail     limit.Mail
@@ -74,7 +75,7 @@ func (c *counting) ask(ctx context.Context) {
 func (c *counting) describe() *limit.Mail {
 	c.mail = limit.Mail{
 		Now: c.now, Outbound: c.outbound(), User: c.facts.User, Client: c.req.Client.Addr,
-		Bounce: c.req.MailFrom == "", Bytes: c.req.Size, Groups: c.facts.Standing.Groups,
+		Bounce: c.req.MailFrom == "", Bytes: c.req.Size, Groups: c.facts.Standing.Groups, Memo: c.memo,
 	}
 	for _, r := range c.facts.Standing.Rates {
 		c.mail.Stored = append(c.mail.Stored, limit.Stored{Limit: r.Limit, Rate: r.Rate})
@@ -137,8 +138,9 @@ func (c *counting) topUp(ctx context.Context, m *limit.Mail) error {
 	claimed := c.tx.size
 	m.Bytes = c.req.Size - claimed
 	if m.Bytes < 0 {
-		return c.limits.Give(ctx, c.tx.taken, limit.Bytes, -m.Bytes)
+		return c.limits.GiveBack(ctx, c.tx.taken, limit.Bytes, -m.Bytes)
 	}
+	m.Memo = nil // it has the results that were found before
 	more, err := c.limits.Take(ctx, c.profile.bytes, m)
 	for i := range more { // as if it were asked for at once
 		more[i].Asked += claimed
@@ -158,7 +160,7 @@ func (c *counting) settle(ctx context.Context, v *Verdict) {
 	refused := v.Action.Refuses()
 	switch {
 	case refused && c.req.ProtocolState == StateEndOfMessage && len(t.taken) > 0:
-		if err := c.limits.Give(ctx, t.taken, "", -1); err != nil {
+		if err := c.limits.GiveBack(ctx, t.taken, "", -1); err != nil {
 			c.log.LogAttrs(ctx, slog.LevelWarn, "refused mail stays counted",
 				slog.String("session", c.req.Instance), slog.Any("err", err))
 		}
@@ -169,10 +171,11 @@ func (c *counting) settle(ctx context.Context, v *Verdict) {
 		t.pass(c.rcpt)
 	case len(c.took) > 0:
 		if t.counted == nil { // as nearly always: nobody writes to either
-			t.counted, t.taken = slices.Clip(c.took), slices.Clip(c.facts.Limits)
+			t.counted = slices.Clip(c.took)
 		} else {
-			t.counted, t.taken = append(t.counted, c.took...), append(t.taken, c.facts.Limits...)
+			t.counted = append(t.counted, c.took...)
 		}
+		t.taken = limit.CountedBy(t.taken, c.facts.Limits) // the results are the connection's
 		t.size = c.req.Size
 		t.sized = c.req.ProtocolState == StateEndOfMessage
 	}

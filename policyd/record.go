@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/journal"
@@ -78,16 +77,13 @@ func recordOf(req *Request, v *Verdict, note *told, at time.Time, took time.Dura
 		r.RcptTo = []string{req.RcptTo}
 	}
 	if n := len(f.Limits) + len(v.Would); n > 0 {
-		r.Facts = make([]journal.Fact, 0, n+2)
+		r.Facts = make([]journal.Fact, 0, n+1) // with policy_context
 	}
 	if req.PolicyContext != "" {
 		r.Facts = append(r.Facts, journal.Fact{Key: "policy_context", Value: req.PolicyContext})
 	}
 	if counts(req.ProtocolState) {
-		for i := range f.Limits {
-			l := &f.Limits[i]
-			r.Facts = append(r.Facts, journal.Fact{Key: "limit", Value: LimitText(l, f.before(l))})
-		}
+		r.Facts = limitFacts(r.Facts, f)
 	}
 	if note.many > len(note.rcpts) {
 		r.Facts = append(r.Facts, journal.Fact{Key: "recipients", Value: strconv.Itoa(note.many)})
@@ -104,13 +100,36 @@ func recordOf(req *Request, v *Verdict, note *told, at time.Time, took time.Dura
 	return r
 }
 
+// limitFacts appends what each limit said. All are parts of one text: there are
+// some of them for each mail.
+func limitFacts(dst []journal.Fact, f *Facts) []journal.Fact {
+	var room [512]byte
+	var places [8]int
+	b, ends := room[:0], places[:0]
+	for i := range f.Limits {
+		l := &f.Limits[i]
+		b = appendLimitText(b, l, f.before(l))
+		ends = append(ends, len(b))
+	}
+	text, from := string(b), 0
+	for _, end := range ends {
+		dst = append(dst, journal.Fact{Key: "limit", Value: text[from:end]})
+		from = end
+	}
+	return dst
+}
+
 // eventOf is the protocol_state in lower case; one that Postfix does not have
 // is "other".
 func eventOf(s State) string {
-	for _, known := range states {
-		if s == known {
-			return strings.ToLower(string(s))
-		}
+	if event, ok := events[s]; ok {
+		return event
 	}
 	return "other"
+}
+
+// events has every state of Postfix.
+var events = map[State]string{
+	StateConnect: "connect", StateEHLO: "ehlo", StateHELO: "helo", StateMail: "mail", StateRcpt: "rcpt",
+	StateData: "data", StateEndOfMessage: "end-of-message", StateVRFY: "vrfy", StateETRN: "etrn",
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatepost/gatepost/internal/account"
+	"github.com/gatepost/gatepost/internal/deadline"
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/srs"
 )
@@ -146,8 +147,8 @@ func (t *lookupTalk) lookup(ctx context.Context, data []byte) Answer {
 		return Answer{Status: StatusPerm, Text: "malformed request"}
 	}
 	snap := t.now.Load()
-	late := &deadline{Context: ctx, at: time.Now().Add(snap.bounds.request)}
-	defer late.stop()
+	late := deadline.New(ctx, time.Now().Add(snap.bounds.request))
+	defer late.Stop()
 	a, err := t.table(late, l, snap)
 	if err == nil {
 		return a

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/gatepost/gatepost/internal/deadline"
 )
 
 // policyTalk is one connection of a smtpd.
@@ -80,8 +82,8 @@ func (t *policyTalk) decide(ctx context.Context, req *Request, now time.Time) (v
 	if counts(req.ProtocolState) && req.QueueID != "" {
 		s.seen.add(s.hash.text(req.QueueID), now)
 	}
-	late := &deadline{Context: ctx, at: now.Add(snap.bounds.request)}
-	defer late.stop()
+	late := deadline.New(ctx, now.Add(snap.bounds.request))
+	defer late.Stop()
 	pr := snap.policy.profile(req.PolicyContext)
 	if req.SASL.Username == "" && !pr.outbound && !pr.inbound || req.Instance == "" {
 		return t.alone(late, snap, req, now)
@@ -104,7 +106,7 @@ func (t *policyTalk) decide(ctx context.Context, req *Request, now time.Time) (v
 		tx.remember(q, v)
 	}
 	if v.Plain() && req.ProtocolState == StateRcpt {
-		tx.note(strings.Clone(req.RcptTo))
+		tx.note(req.RcptTo)
 		t.pending, note.noted = req, true
 	} else if counts(req.ProtocolState) {
 		note.rcpts, note.many = tx.noted, tx.manyNoted

@@ -76,10 +76,10 @@ type transaction struct {
 	// manyNoted how many there are in all.
 	noted     []string
 	manyNoted int
-	// counted are the names of the limits that have counted it, taken their
-	// results, and size the bytes that they went by.
+	// counted are the names of the limits that have counted it, taken what they
+	// counted, and size the bytes that they went by.
 	counted []string
-	taken   []limit.Result
+	taken   []limit.Counted
 	size    int64
 	sized   bool // END-OF-MESSAGE has told the size
 

@@ -1,6 +1,9 @@
 package policyd
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // requestReader reads the requests of one connection. Postfix sends them with
 // the same attributes in the same order, and few values change from one to the
@@ -10,16 +13,21 @@ type requestReader struct {
 	raw  []byte               // the last request; empty for none
 	ends [len(attributes)]int // where the line of each attribute ends in raw
 	last Request
+	// parser is for the request in hand: a local one would be allocated.
+	parser requestParser
 }
 
-// read is ParseRequest.
+// read is ParseRequest, but for the recipient, which is always a text of its own:
+// a transaction keeps it for longer than the request.
 func (r *requestReader) read(b []byte, out *Request) error {
 	if r.again(b) {
 		*out = r.last
 		return nil
 	}
 	*r = requestReader{raw: r.raw[:0]}
-	return parseRequest(b, out)
+	err := parseRequest(b, out)
+	out.RcptTo = strings.Clone(out.RcptTo)
+	return err
 }
 
 // again brings r up to date with b, if b has all attributes in order. What it
@@ -28,7 +36,8 @@ func (r *requestReader) again(b []byte) bool {
 	if len(b) > MaxRequestBytes || !bytes.HasSuffix(b, []byte("\n\n")) {
 		return false
 	}
-	p := requestParser{out: &r.last, request: requestName}
+	p := &r.parser
+	*p = requestParser{out: &r.last, request: requestName}
 	rest, from, changed := b, 0, false
 	for i := range attributes {
 		old := r.raw[from:max(from, min(r.ends[i], len(r.raw)))]
@@ -36,7 +45,7 @@ func (r *requestReader) again(b []byte) bool {
 		if len(old) > 0 && bytes.HasPrefix(rest, old) { // its line was looked at before
 			rest = rest[len(old):]
 		} else {
-			n := r.line(&p, i, rest)
+			n := r.line(i, rest)
 			if n == 0 {
 				return false
 			}
@@ -59,8 +68,9 @@ func (r *requestReader) again(b []byte) bool {
 
 // line reads the line of attribute i at the start of b, and returns its length,
 // or 0 if b has another line or a bad one.
-func (r *requestReader) line(p *requestParser, i int, b []byte) int {
-	name := attributes[i].name
+func (r *requestReader) line(i int, b []byte) int {
+	a := &attributes[i]
+	name := a.name
 	end := bytes.IndexByte(b, '\n')
 	if end > MaxLineBytes || end <= len(name) || b[len(name)] != '=' || string(b[:len(name)]) != name {
 		return 0
@@ -70,7 +80,7 @@ func (r *requestReader) line(p *requestParser, i int, b []byte) int {
 		return 0
 	}
 	reset(&r.last, i)
-	if attributes[i].parse(p, string(value)) != nil {
+	if a.parse(&r.parser, a.text(value)) != nil {
 		return 0
 	}
 	return end + 1

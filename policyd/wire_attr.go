@@ -18,6 +18,18 @@ type attribute struct {
 	name  string
 	parse func(p *requestParser, value string) error
 	value func(r *Request) string
+	// words are values that come again and again, so that no copy is made.
+	words []string
+}
+
+// text returns a value as a text of its own.
+func (a *attribute) text(value []byte) string {
+	for _, w := range a.words {
+		if string(value) == w {
+			return w
+		}
+	}
+	return string(value)
 }
 
 // text is an attribute that is kept as it is.
@@ -47,6 +59,16 @@ func known(name string, field func(r *Request) *string) attribute {
 	return a
 }
 
+// oneOf is a with values that mostly come.
+func oneOf(words []string, a attribute) attribute {
+	a.words = words
+	return a
+}
+
+// stateWords are the states about which there is one request for each recipient
+// or mail.
+var stateWords = [...]string{string(StateRcpt), string(StateData), string(StateEndOfMessage)}
+
 // number is an attribute that is empty or a decimal number from 0.
 func number(name string, field func(r *Request) *int64) attribute {
 	return attribute{
@@ -74,7 +96,7 @@ var attributes = [...]attribute{
 		parse: func(p *requestParser, v string) error { p.request = v; return nil },
 		value: func(*Request) string { return requestName },
 	},
-	text("protocol_state", func(r *Request) *string { return (*string)(&r.ProtocolState) }),
+	oneOf(stateWords[:], text("protocol_state", func(r *Request) *string { return (*string)(&r.ProtocolState) })),
 	text("protocol_name", func(r *Request) *string { return &r.ProtocolName }),
 	{
 		name:  "client_address",

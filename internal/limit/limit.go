@@ -286,6 +286,9 @@ type Mail struct {
 	// that it has for User, the nearest first.
 	Groups []string
 	Stored []Stored
+	// Memo is the asker's, nil for none. The results are then the Memo's, and
+	// hold until it is used again; what they point to holds on.
+	Memo *Memo
 }
 
 // Stored is a rate of the account store for whoever a mail is from.

@@ -32,7 +32,7 @@ type Limiter struct {
 	// telling is held while is looked who was told.
 	telling sync.Mutex
 	byHand  atomic.Pointer[loaded]
-	scratch sync.Pool // of *question
+	scratch sync.Pool // of *Memo, for mails without one
 }
 
 // New returns a Limiter that counts in s.
@@ -51,30 +51,28 @@ func (l *Limiter) Take(ctx context.Context, s *Set, m *Mail) ([]Result, error) {
 	return l.do(ctx, s, m, false)
 }
 
-// question is one call of Ask or Take.
-type question struct {
-	mail    *Mail
-	ask     bool
-	byHand  byHand
-	results []Result
-	claims  []state.Claim
-	claimed []int // the results that claims are for
-	members []*members
-}
-
+// do asks or takes with the memo of the mail, or with one of everybody's, which
+// keeps no results.
 func (l *Limiter) do(ctx context.Context, s *Set, m *Mail, ask bool) ([]Result, error) {
 	if s.Empty() {
 		return nil, nil
 	}
-	q, ok := l.scratch.Get().(*question)
-	if !ok {
-		q = &question{}
+	if m.Memo != nil {
+		return l.run(ctx, s, m, ask, m.Memo)
 	}
-	defer func() {
-		q.mail, q.byHand, q.members = nil, nil, nil
-		l.scratch.Put(q)
-	}()
-	*q = question{mail: m, ask: ask, byHand: l.setByHand(ctx, m.Now), claims: q.claims[:0], claimed: q.claimed[:0], results: q.results[:0]}
+	memo, ok := l.scratch.Get().(*Memo)
+	if !ok {
+		memo = &Memo{}
+	}
+	defer l.scratch.Put(memo)
+	results, err := l.run(ctx, s, m, ask, memo)
+	return slices.Clone(results), err
+}
+
+// run returns results that are memo's.
+func (l *Limiter) run(ctx context.Context, s *Set, m *Mail, ask bool, memo *Memo) ([]Result, error) {
+	q := memo.begin(m, ask, l.setByHand(ctx, m.Now))
+	defer memo.end()
 	for i := range s.limits {
 		if c := &s.limits[i]; c.concerns(m.Outbound) {
 			q.limit(c)
@@ -95,9 +93,9 @@ func (l *Limiter) do(ctx context.Context, s *Set, m *Mail, ask bool) ([]Result, 
 		return nil, fmt.Errorf("count limits: %w", err)
 	}
 	if ask {
-		return slices.DeleteFunc(slices.Clone(q.refusals()), func(r Result) bool { return r.Allowed }), nil
+		return slices.DeleteFunc(q.refusals(), func(r Result) bool { return r.Allowed }), nil
 	}
-	return slices.Clone(q.results), nil
+	return q.results, nil
 }
 
 // refusals returns the results from the first that does not allow.
@@ -172,22 +170,23 @@ func (c *compiled) amount(m *Mail, n int64, rcpts []Rcpt) int64 {
 // key adds the windows of c for n more under the key of the mail. What counts
 // nothing is not asked.
 func (q *question) key(c *compiled, domain string, n int64, rcpts []Rcpt) {
-	key := c.key(q.mail, domain)
+	key := c.key(q.mail, domain, q.memo)
 	if key == "" || n <= 0 {
 		return
 	}
 	t := c.tariffOf(q.mail, key, domain, q.byHand)
 	for i, rate := range t.rates {
 		r := Result{Limit: &c.Limit, Rate: rate, Span: t.spans[i], Key: shownKey(key), Asked: min(n, state.MaxCount)}
+		counter := q.memo.counter(t.prefixes[i], key)
 		if c.Counts() == DistinctRecipients {
 			q.members = append(q.members, &members{
-				result: len(q.results), key: t.prefixes[i] + key, rate: rate,
+				result: len(q.results), key: counter, rate: rate,
 				rcpts: rcpts, unknown: max(n-int64(len(rcpts)), 0),
 			})
 			q.results = append(q.results, r)
 			continue
 		}
-		r.counter = t.prefixes[i] + key
+		r.counter = counter
 		q.claims = append(q.claims, state.Claim{
 			Key: r.counter, N: r.Asked, Max: rate.Count, Window: rate.Window, Soft: !c.Enforced(),
 		})
@@ -203,6 +202,7 @@ func (l *Limiter) claim(ctx context.Context, q *question, ask bool) error {
 	}
 	usage, err := l.store.TakeAll(ctx, q.claims, ask)
 	if err != nil {
+		q.claims = nil // a store that gave up may look at them still
 		return err
 	}
 	for i, u := range usage {
@@ -218,20 +218,45 @@ func (r *Result) answer(u state.Usage) {
 	}
 }
 
+// Counted is what one result has counted: as much of it as GiveBack needs.
+type Counted struct {
+	of      Of
+	counter string
+	n       int64
+	at      time.Time
+}
+
+// CountedBy appends to dst what results have counted, and returns the longer
+// dst, which shares nothing with them that changes.
+func CountedBy(dst []Counted, results []Result) []Counted {
+	dst = slices.Grow(dst, len(results))
+	for i := range results {
+		if r := &results[i]; r.Allowed && r.counter != "" {
+			dst = append(dst, Counted{r.Limit.Counts(), r.counter, r.Asked, r.at})
+		}
+	}
+	return dst
+}
+
 // Give takes back n of what each result had counted of the kind of, or all of
 // it with n < 0: the mail was refused after all, or is smaller than it said.
 func (l *Limiter) Give(ctx context.Context, results []Result, of Of, n int64) error {
+	return l.GiveBack(ctx, CountedBy(nil, results), of, n)
+}
+
+// GiveBack is Give for what is left of results.
+func (l *Limiter) GiveBack(ctx context.Context, all []Counted, of Of, n int64) error {
 	var errs []error
-	for i := range results {
-		r := &results[i]
-		back := r.Asked
+	for i := range all {
+		c := &all[i]
+		if of != "" && c.of != of {
+			continue
+		}
+		back := c.n
 		if n >= 0 {
 			back = min(n, back)
 		}
-		if !r.Allowed || r.counter == "" || of != "" && r.Limit.Counts() != of {
-			continue
-		}
-		errs = append(errs, l.store.Give(ctx, r.counter, back, r.at))
+		errs = append(errs, l.store.Give(ctx, c.counter, back, c.at))
 	}
 	return errors.Join(errs...)
 }

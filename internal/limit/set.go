@@ -139,13 +139,13 @@ const maxKeyBytes = 600
 
 // key returns what m is counted by for c, or "" if c does not concern m. domain
 // is the recipients' domain that is meant.
-func (c *compiled) key(m *Mail, domain string) string {
+func (c *compiled) key(m *Mail, domain string, memo *Memo) string {
 	if len(c.parts) == 1 {
-		return bounded(keyPart(c.parts[0], m, domain))
+		return bounded(keyPart(c.parts[0], m, domain, memo))
 	}
 	var b strings.Builder
 	for i, p := range c.parts {
-		part := keyPart(p, m, domain)
+		part := keyPart(p, m, domain, memo)
 		if part == "" {
 			return ""
 		}
@@ -165,7 +165,7 @@ func bounded(key string) string {
 	return key[:maxKeyBytes] + "..." + hex.EncodeToString(sum[:8])
 }
 
-func keyPart(p By, m *Mail, domain string) string {
+func keyPart(p By, m *Mail, domain string, memo *Memo) string {
 	switch p {
 	case ByUser:
 		return m.User
@@ -177,8 +177,7 @@ func keyPart(p By, m *Mail, domain string) string {
 		}
 	case ByClientNetwork:
 		if m.Client.IsValid() {
-			var room [48]byte
-			return string(network(m.Client).AppendTo(room[:0]))
+			return memo.networkOf(m.Client)
 		}
 	case BySender:
 		return m.Sender

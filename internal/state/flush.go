@@ -162,7 +162,7 @@ func (s *SQLite) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	drop := func(m *memory) {
-		for n := m.oldest(); n != nil && !n.ends.After(now); n = m.oldest() {
+		for n := m.over(now); n != nil; n = m.over(now) {
 			m.remove(n.item.name())
 		}
 	}

@@ -54,12 +54,10 @@ func (e *Entry) size() int64        { return int64(len(e.Key)+len(e.Value)) + ov
 // node is an item in its place.
 type node struct {
 	item  item
-	ends  time.Time // item.expires(), at hand for the heap
+	due   time.Time // its key in the heap: item.expires(), or earlier
 	size  int64     // item.size() as it was counted
 	index int       // in the heap
 }
-
-func (n *node) set(it item) { n.item, n.ends, n.size = it, it.expires(), it.size() }
 
 // memory holds the items of one table: by key, in order, and by expiry. The
 // store's mutex guards it.
@@ -81,7 +79,7 @@ func newMemory(b bound) *memory {
 // get returns the item of a key that has not expired, or nil.
 func (m *memory) get(key string, now time.Time) item {
 	n := m.rows[key]
-	if n == nil || !n.ends.After(now) {
+	if n == nil || !n.item.expires().After(now) {
 		return nil
 	}
 	return n.item
@@ -94,20 +92,23 @@ func (m *memory) put(it item) {
 		m.change(n, it)
 		return
 	}
-	n := &node{}
-	n.set(it)
+	n := &node{item: it, due: it.expires(), size: it.size()}
 	m.rows[key] = n
 	m.keys.add(key)
 	heap.Push(&m.first, n)
 	m.bytes += n.size
 }
 
-// change gives n another item of the same key.
+// change gives n another item of the same key. One that now ends later, as a
+// counter with each grant, keeps its place until oldest comes to it.
 func (m *memory) change(n *node, it item) {
-	m.bytes -= n.size
-	n.set(it)
-	m.bytes += n.size
-	heap.Fix(&m.first, n.index)
+	size := it.size()
+	m.bytes += size - n.size
+	n.item, n.size = it, size
+	if ends := it.expires(); ends.Before(n.due) {
+		n.due = ends
+		heap.Fix(&m.first, n.index)
+	}
 }
 
 // remove forgets a key and reports whether it was there.
@@ -133,10 +134,34 @@ func (m *memory) overflows() bool {
 
 // oldest returns what expires first, or nil.
 func (m *memory) oldest() *node {
-	if len(m.first) == 0 {
-		return nil
+	for len(m.first) > 0 {
+		if n := m.first[0]; m.placed(n) {
+			return n
+		}
 	}
-	return m.first[0]
+	return nil
+}
+
+// over returns one that has expired, or nil.
+func (m *memory) over(now time.Time) *node {
+	for len(m.first) > 0 && !m.first[0].due.After(now) {
+		if n := m.first[0]; m.placed(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+// placed reports whether n is where it belongs in the heap, and moves it there if
+// not.
+func (m *memory) placed(n *node) bool {
+	ends := n.item.expires()
+	if ends.Equal(n.due) {
+		return true
+	}
+	n.due = ends
+	heap.Fix(&m.first, n.index)
+	return false
 }
 
 // list returns the items with the prefix that have not expired, by key.
@@ -157,7 +182,7 @@ type byExpiry []*node
 func (h byExpiry) Len() int { return len(h) }
 
 func (h byExpiry) Less(i, j int) bool {
-	if c := h[i].ends.Compare(h[j].ends); c != 0 {
+	if c := h[i].due.Compare(h[j].due); c != 0 {
 		return c < 0
 	}
 	return h[i].item.name() < h[j].item.name()

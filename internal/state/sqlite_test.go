@@ -42,6 +42,24 @@ func BenchmarkSQLite(b *testing.B) {
 			}
 		}
 	})
+	b.Run("TakeAll", func(b *testing.B) { // as for a mail with three limits: asked, then taken
+		b.ReportAllocs()
+		claims := []state.Claim{
+			{N: 1, Max: state.MaxCount, Window: time.Hour}, {N: 1, Max: state.MaxCount, Window: 24 * time.Hour},
+			{Key: "network", N: 1, Max: state.MaxCount, Window: time.Hour},
+		}
+		var keys [1000][2]string
+		for i := range keys {
+			keys[i] = [2]string{fmt.Sprint("hour/", i), fmt.Sprint("day/", i)}
+		}
+		for i := 0; b.Loop(); i++ {
+			k := &keys[i/2%len(keys)]
+			claims[0].Key, claims[1].Key = k[0], k[1]
+			if _, err := s.TakeAll(b.Context(), claims, i%2 == 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("Put", func(b *testing.B) {
 		b.ReportAllocs()
 		i := 0
