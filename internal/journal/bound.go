@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,11 @@ const (
 	MaxItems = 100
 	// maxKeyBytes bounds the name of a fact.
 	maxKeyBytes = 40
-	// maxOptions bounds the options of a line.
-	maxOptions = 10
+	// maxNameBytes bounds the name and the group of a line.
+	maxNameBytes = 100
+	// maxOptions bounds the options of a line, maxOptionBytes each of them.
+	maxOptions     = 10
+	maxOptionBytes = 200
 )
 
 // recordBytes is roughly what a record takes in memory beside its texts.
@@ -77,47 +81,33 @@ func cut(s *string) int {
 	return len(*s)
 }
 
-// isClean reports whether clean would change nothing, as it is for nearly every
-// record of policyd and authd.
-func (r *Record) isClean() bool {
-	for _, s := range r.texts() {
-		if !isShort(*s, MaxTextBytes) {
-			return false
-		}
-	}
-	if r.MessageID != "" || r.ClientAddr.Is4In6() || r.ClientAddr.Zone() != "" || len(r.Lines) > 0 {
-		return false
-	}
-	for _, s := range r.RcptTo {
-		if !isShort(s, MaxTextBytes) {
-			return false
-		}
-	}
-	for i := range r.Facts {
-		if f := &r.Facts[i]; !isShort(f.Key, maxKeyBytes) || !isShort(f.Value, MaxTextBytes) {
-			return false
-		}
-	}
-	return true
+// keys are what a record is found by, as they are stored.
+type keys struct {
+	queueID, messageID string
+	client             netip.Addr // not mapped, without a zone
 }
 
-// isShort reports whether printable would return s as it is.
-func isShort(s string, limit int) bool { return len(s) <= limit && isPlain(s) }
+func (r *Record) keys() keys {
+	return keys{
+		queueID:   printable(r.QueueID, MaxTextBytes),
+		messageID: bareID(printable(r.MessageID, MaxTextBytes)),
+		client:    r.ClientAddr.Unmap().WithZone(""),
+	}
+}
 
 // clean returns r with every text printable and within MaxTextBytes, in lists
 // of its own.
 func (r *Record) clean() Record {
-	c := *r
+	c, k := *r, r.keys()
 	for _, s := range c.texts() {
 		*s = printable(*s, MaxTextBytes)
 	}
-	c.MessageID = bareID(c.MessageID)
-	c.ClientAddr = c.ClientAddr.Unmap().WithZone("")
+	c.MessageID, c.ClientAddr = k.messageID, k.client
 	c.RcptTo = each(r.RcptTo, func(s string) string { return printable(s, MaxTextBytes) })
 	c.Facts = each(r.Facts, func(f Fact) Fact { return Fact{printable(f.Key, maxKeyBytes), printable(f.Value, MaxTextBytes)} })
 	c.Lines = each(r.Lines, func(l verdict.Line) verdict.Line {
-		l.Name, l.Group, l.Text = printable(l.Name, 100), printable(l.Group, 100), printable(l.Text, MaxTextBytes)
-		l.Options = each(l.Options[:min(len(l.Options), maxOptions)], func(o string) string { return printable(o, 200) })
+		l.Name, l.Group, l.Text = printable(l.Name, maxNameBytes), printable(l.Group, maxNameBytes), printable(l.Text, MaxTextBytes)
+		l.Options = each(l.Options[:min(len(l.Options), maxOptions)], func(o string) string { return printable(o, maxOptionBytes) })
 		return l
 	})
 	return c

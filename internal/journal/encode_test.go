@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,11 +39,12 @@ func TestFullHasEveryField(t *testing.T) {
 	}
 }
 
-// sameAsJSON wants appendRecord to say what encoding/json says.
+// sameAsJSON wants appendRecord to say what encoding/json says of the clean
+// record.
 func sameAsJSON(t *testing.T, r Record) {
 	t.Helper()
-	b := appendRecord(nil, &r)
-	standard, err := json.Marshal(r)
+	b := appendRecord(nil, &r, r.keys())
+	standard, err := json.Marshal(r.clean())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,31 @@ func TestAppendRecord(t *testing.T) {
 	sameAsJSON(t, full())
 	sameAsJSON(t, Record{})
 	for _, s := range inbound().Steps {
-		sameAsJSON(t, s.clean())
+		sameAsJSON(t, s.Record)
+	}
+}
+
+// Each text is cut, and made printable, as clean does.
+func TestAppendRecordCuts(t *testing.T) {
+	for _, text := range []string{
+		"", "x", " ", "<a@b>", "<>", "\x00", "\"", "\\", "1234567\"", "12345678\\", "Grüße, Grüße", "\xff", "\u202e",
+		strings.Repeat("x", maxKeyBytes), strings.Repeat("x", maxKeyBytes+1),
+		strings.Repeat("\"", maxNameBytes), strings.Repeat("x", maxNameBytes+1),
+		strings.Repeat("\\x", maxOptionBytes/2), strings.Repeat("x", maxOptionBytes+1),
+		strings.Repeat("x", MaxTextBytes), strings.Repeat("x", MaxTextBytes+1), strings.Repeat("\x00", MaxTextBytes),
+		strings.Repeat("ü", MaxTextBytes/2) + "\"",
+	} {
+		r := full()
+		for _, s := range r.texts() {
+			*s = text
+		}
+		r.ClientAddr = netip.MustParseAddr("fe80::1%eth0")
+		r.RcptTo = []string{text, text}
+		r.Lines = []verdict.Line{{Name: text, Group: text, Text: text, Options: slices.Repeat([]string{text}, maxOptions+1)}}
+		r.Facts = []Fact{{text, text}}
+		sameAsJSON(t, r)
+		r.ClientAddr = netip.MustParseAddr("::ffff:192.0.2.1")
+		sameAsJSON(t, r)
 	}
 }
 
@@ -77,6 +104,6 @@ func FuzzAppendRecord(f *testing.F) {
 			Time: noon, QueueID: id, MessageID: mid, Helo: helo, RcptTo: []string{text}, Score: score,
 			Lines: []verdict.Line{{Name: text, Score: score, Text: helo, Options: []string{id}}}, Facts: []Fact{{mid, text}},
 		}
-		sameAsJSON(t, r.clean())
+		sameAsJSON(t, r)
 	})
 }

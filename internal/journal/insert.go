@@ -2,8 +2,7 @@ package journal
 
 import (
 	"context"
-	"database/sql"
-	"net/netip"
+	"database/sql/driver"
 	"slices"
 	"strings"
 
@@ -13,14 +12,16 @@ import (
 // keepText is how much room for texts is kept for the next statement.
 const keepText = 1 << 20
 
-// inserter inserts records into one file at a time. What it needs for that it
-// uses again: a record should leave no garbage.
+// inserter inserts records. What it needs for that it uses again: a record
+// should leave no garbage.
 type inserter struct {
-	file *sqlite.DB
-	full *sql.Stmt // inserts groupRecords into file, which closes it
-	args []any
-	text []byte // of the records of one statement
+	full string // inserts groupRecords
+	args []driver.NamedValue
+	text []byte // what args refer to
 }
+
+// fields is how many values a record has.
+const fields = 5
 
 // insertOf returns the statement for some records. With OR FAIL it keeps no
 // copy of each page that it changes, to undo itself alone: the transaction is
@@ -33,18 +34,14 @@ func insertOf(records int) string {
 // insert writes a batch in one transaction, groupRecords with each statement.
 func (in *inserter) insert(db *sqlite.DB, batch []queued) error {
 	ctx := context.Background() // of the journal itself
-	if err := in.use(ctx, db); err != nil {
-		return err
-	}
-	return sqlite.Tx(ctx, db.Writer, func(tx *sql.Tx) error {
-		full := tx.StmtContext(ctx, in.full)
+	return db.TxDirect(ctx, func(tx *sqlite.Direct) error {
 		for group := range slices.Chunk(batch, groupRecords) {
-			in.read(group)
+			args := in.read(group)
 			var err error
 			if len(group) == groupRecords {
-				_, err = full.ExecContext(ctx, in.args...)
+				err = tx.ExecKept(ctx, in.full, args)
 			} else {
-				_, err = tx.ExecContext(ctx, insertOf(len(group)), in.args...)
+				err = tx.Exec(ctx, insertOf(len(group)), args)
 			}
 			if err != nil {
 				return err
@@ -54,42 +51,28 @@ func (in *inserter) insert(db *sqlite.DB, batch []queued) error {
 	})
 }
 
-// use prepares what db needs, once.
-func (in *inserter) use(ctx context.Context, db *sqlite.DB) error {
-	if in.file == db {
-		return nil
+// read returns the values of a group. They hold until the next call.
+func (in *inserter) read(group []queued) []driver.NamedValue {
+	for len(in.args) < fields*len(group) {
+		in.args = append(in.args, driver.NamedValue{Ordinal: len(in.args) + 1})
 	}
-	full, err := db.Writer.PrepareContext(ctx, insertOf(groupRecords))
-	if err != nil {
-		return err
-	}
-	in.file, in.full = db, full
-	return nil
-}
-
-// read sets the values of a group. They hold until the next call.
-func (in *inserter) read(group []queued) {
-	in.args, in.text = in.args[:0], in.text[:0]
+	in.text = in.text[:0]
 	if cap(in.text) > keepText {
 		in.text = nil
 	}
-	for _, q := range group {
-		r := q.Record
-		if !r.isClean() {
-			c := r.clean()
-			r = &c
+	for i, q := range group {
+		k, to := q.keys(), in.args[i*fields:]
+		to[0].Value, to[1].Value, to[2].Value = q.Time.UnixMicro(), k.queueID, k.messageID
+		to[3].Value = nil
+		if k.client.IsValid() {
+			from := len(in.text)
+			b := k.client.As16()
+			in.text = append(in.text, b[:]...)
+			to[3].Value = in.text[from:]
 		}
 		from := len(in.text)
-		in.text = appendRecord(in.text, r)
-		in.args = append(in.args, r.Time.UnixMicro(), r.QueueID, r.MessageID, clientKey(r.ClientAddr), in.text[from:])
+		in.text = appendRecord(in.text, q.Record, k)
+		to[4].Value = in.text[from:]
 	}
-}
-
-// clientKey returns the 16 bytes by which an address is found, nil for none.
-func clientKey(a netip.Addr) []byte {
-	if !a.IsValid() {
-		return nil
-	}
-	b := a.As16()
-	return b[:]
+	return in.args[:fields*len(group)]
 }

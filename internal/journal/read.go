@@ -70,6 +70,15 @@ func span(p netip.Prefix) (first, last []byte) {
 	return first, last
 }
 
+// clientKey returns the 16 bytes by which an address is found, nil for none.
+func clientKey(a netip.Addr) []byte {
+	if !a.IsValid() {
+		return nil
+	}
+	b := a.As16()
+	return b[:]
+}
+
 // inPieces makes the index of clients usable, by naming each of its pieces.
 const inPieces = `id >> 13 IN (
 	WITH RECURSIVE piece (n) AS (

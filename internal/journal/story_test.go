@@ -491,7 +491,7 @@ func FuzzFormat(f *testing.F) {
 		}
 		checkPage(t, out.String(), pageWidth)
 		c := r.clean()
-		b := appendRecord(nil, &c)
+		b := appendRecord(nil, &r, r.keys())
 		var again Record
 		if err := json.Unmarshal(b, &again); err != nil || again.QueueID != c.QueueID {
 			t.Fatalf("record comes back as %+v, %v", again, err)

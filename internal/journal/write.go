@@ -37,7 +37,7 @@ const (
 // write is the one goroutine that writes.
 func (j *Journal) write() {
 	defer close(j.done)
-	w := writer{Journal: j}
+	w := writer{Journal: j, inserter: inserter{full: insertOf(groupRecords)}}
 	tick := time.NewTicker(batchEvery)
 	defer tick.Stop()
 	for {

@@ -77,6 +77,8 @@ type Options struct {
 // IMMEDIATE; Reader's connections can not write.
 type DB struct {
 	Writer, Reader *sql.DB
+
+	kept map[string]kept // by query; of TxDirect and Close alone
 }
 
 // Open opens or makes the file and brings its schema up to date.
@@ -100,7 +102,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // Close closes both; the last connection folds the WAL file into the database.
 func (db *DB) Close() error {
-	return errors.Join(db.Reader.Close(), db.Writer.Close())
+	return errors.Join(db.Reader.Close(), db.closeKept(), db.Writer.Close())
 }
 
 // Tx runs fn in a transaction, which it commits if fn returns nil.
