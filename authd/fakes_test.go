@@ -119,7 +119,7 @@ type fakeHasher struct {
 	panic           bool
 }
 
-func (h *fakeHasher) work(ctx context.Context, n *int) error {
+func (h *fakeHasher) work(ctx context.Context, n *int, still func() error) error {
 	h.mu.Lock()
 	*n++
 	gate, err, broken := h.gate, h.err, h.panic
@@ -134,11 +134,24 @@ func (h *fakeHasher) work(ctx context.Context, n *int) error {
 			return ctx.Err()
 		}
 	}
+	if still == nil {
+		return err
+	}
+	if no := still(); no != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		*n--
+		return no
+	}
 	return err
 }
 
 func (h *fakeHasher) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error) {
-	if err := h.work(ctx, &h.verified); err != nil {
+	return h.VerifyIf(ctx, hash, pw, nil)
+}
+
+func (h *fakeHasher) VerifyIf(ctx context.Context, hash secret.Value, pw []byte, still func() error) (bool, error) {
+	if err := h.work(ctx, &h.verified, still); err != nil {
 		return false, err
 	}
 	if !bytes.HasPrefix(hash.Reveal(), []byte("{PLAIN}")) {
@@ -147,8 +160,10 @@ func (h *fakeHasher) Verify(ctx context.Context, hash secret.Value, pw []byte) (
 	return string(hash.Reveal()) == "{PLAIN}"+string(pw), nil
 }
 
-func (h *fakeHasher) Dummy(ctx context.Context, _ []byte) error { return h.work(ctx, &h.dummy) }
-func (h *fakeHasher) Saw(secret.Value)                          {}
+func (h *fakeHasher) DummyIf(ctx context.Context, _ []byte, still func() error) error {
+	return h.work(ctx, &h.dummy, still)
+}
+func (h *fakeHasher) Saw(secret.Value) {}
 
 func (h *fakeHasher) counts() (verified, dummy int) {
 	h.mu.Lock()

@@ -199,7 +199,7 @@ func (s *Server) slow(ctx context.Context, l *login, known facts) (f facts) {
 	if err == nil && !f.banned {
 		f.match, err = s.check(ctx, l, &f)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errBanned) {
 		s.fault(ctx, l, err)
 		f.match, f.fault = false, true
 	}
@@ -222,7 +222,7 @@ func (s *Server) check(ctx context.Context, l *login, f *facts) (bool, error) {
 	}
 	pw := l.cred.password.Reveal()
 	if !l.known || f.unfit != "" {
-		return false, s.dummy(ctx, l, pw)
+		return false, s.dummy(ctx, l, f)
 	}
 	if ok, err := s.checkApps(ctx, l); ok || err != nil {
 		return ok, err
@@ -231,18 +231,34 @@ func (s *Server) check(ctx context.Context, l *login, f *facts) (bool, error) {
 		if l.appOnly() {
 			f.unfit = ruleAppOnly
 		}
-		return false, s.dummy(ctx, l, pw)
+		return false, s.dummy(ctx, l, f)
 	}
-	return s.passwords.Verify(ctx, l.user.Password, pw)
+	return s.passwords.VerifyIf(ctx, l.user.Password, pw, s.still(ctx, l, f))
+}
+
+// errBanned says that the guard refused a login while it waited to be hashed.
+var errBanned = errors.New("banned meanwhile")
+
+// still returns what is asked when l's turn to be hashed has come: under a flood
+// it waits for seconds, and guesses from elsewhere in its network may have closed
+// all of it.
+func (s *Server) still(ctx context.Context, l *login, f *facts) func() error {
+	return func() error {
+		if d := s.guard.Check(ctx, l.attempt()); d.Refuse {
+			l.heed(f, d)
+			return errBanned
+		}
+		return nil
+	}
 }
 
 // dummy does the work of a main password for whom there is none to look at.
 // Where no main password counts, nobody's is hashed.
-func (s *Server) dummy(ctx context.Context, l *login, pw []byte) error {
+func (s *Server) dummy(ctx context.Context, l *login, f *facts) error {
 	if l.appOnly() {
 		return nil
 	}
-	return s.passwords.Dummy(ctx, pw)
+	return s.passwords.DummyIf(ctx, l.cred.password.Reveal(), s.still(ctx, l, f))
 }
 
 // checkApps looks at the app passwords that are good for l's service. They are

@@ -2,6 +2,7 @@ package authd
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gatepost/gatepost/internal/account"
 	"github.com/gatepost/gatepost/internal/guard"
+	"github.com/gatepost/gatepost/internal/secret"
 	"github.com/gatepost/gatepost/internal/unit"
 )
 
@@ -203,6 +205,41 @@ func TestWaitForTheGuard(t *testing.T) {
 		h.watch.admit = pass
 		p.send(imap("2", alice, "wonderland"))
 		p.want("OK\t2\tuser=" + alice)
+	})
+}
+
+// TestBanReachesTheQueue: guesses wait to be hashed when those from elsewhere in
+// their network close all of it. They are refused, and none of them is looked at.
+func TestBanReachesTheQueue(t *testing.T) {
+	run(t, nil, func(t *testing.T, h *harness) {
+		cfg := guard.Default()
+		cfg.Rules.NetworkBan.Mode, cfg.Rules.NetworkBan.Max = unit.Enforce, 4
+		h.guard.Reconfigure(cfg)
+		h.hasher.gate = make(chan struct{})
+		p := h.hello(Login, "2", "1")
+		for i, user := range []string{alice, "held@example.org", "nobody@example.org"} {
+			p.send(strings.Replace(imap(fmt.Sprint(i+1), user, "x"), "203.0.113.9", fmt.Sprintf("203.0.113.%d", i+1), 1))
+		}
+		p.silent()
+		for i := range 4 {
+			h.guard.Report(t.Context(), guard.Attempt{
+				Addr: netip.AddrFrom4([4]byte{203, 0, 113, byte(100 + i)}), User: fmt.Sprintf("u%d@example.org", i),
+				Service: "imap", Password: secret.String("y"),
+			}, guard.Wrong)
+		}
+		close(h.hasher.gate)
+		for range 3 {
+			if got := p.recv(); !strings.Contains(got, "refused until") {
+				t.Errorf("the server says %q", got)
+			}
+		}
+		if v, d := h.hasher.counts(); v+d != 0 {
+			t.Errorf("%d passwords were looked at", v+d)
+		}
+		abandoned := []guard.Outcome{guard.Abandoned, guard.Abandoned, guard.Abandoned}
+		if admitted, reported := h.watch.told(); admitted != 3 || !slices.Equal(reported, abandoned) {
+			t.Errorf("admitted %d, reported %v", admitted, reported)
+		}
 	})
 }
 

@@ -32,8 +32,10 @@ type accounts interface {
 // hasher verifies passwords with bounded work: see password.Pool, which is one.
 type hasher interface {
 	Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error)
-	// Dummy takes the time of Verify.
-	Dummy(ctx context.Context, pw []byte) error
+	// VerifyIf asks still just before it hashes.
+	VerifyIf(ctx context.Context, hash secret.Value, pw []byte, still func() error) (bool, error)
+	// DummyIf takes the time of VerifyIf.
+	DummyIf(ctx context.Context, pw []byte, still func() error) error
 	// Saw tells what hashes are usual here.
 	Saw(hash secret.Value)
 	scramKeeper

@@ -64,7 +64,9 @@ func startWhole(t testing.TB, guarding guard.Config, edit func(*Config)) *whole 
 	if edit != nil {
 		edit(&cfg)
 	}
-	srv, err := New(cfg, Deps{Accounts: w.store, Guard: w.guard, Journal: j, Meter: metric.New("test")}, log)
+	meter := metric.New("test")
+	meter.Daemon("authd", "ok", "fail", "refused", "temp") // as the program does at its start
+	srv, err := New(cfg, Deps{Accounts: w.store, Guard: w.guard, Journal: j, Meter: meter}, log)
 	fatal(err)
 	w.srv = srv
 	ln, err := net.Listen("unix", w.socket)

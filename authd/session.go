@@ -23,6 +23,8 @@ type session struct {
 	hello   bool // VERSION came
 	minor   uint32
 	pid     uint32 // CPID, 0 before it came
+	// spare is the last request that was answered at once, for the next one.
+	spare *request
 
 	work sync.WaitGroup // goroutines and timers of requests
 

@@ -50,7 +50,8 @@ func (ss *session) auth(ctx context.Context, l clientLine) error {
 	if !slices.Contains(ss.offered, l.auth.mech) {
 		return broken("a mechanism that was not offered")
 	}
-	r := &request{id: l.id, auth: l.auth, since: time.Now()}
+	r := ss.newRequest()
+	r.id, r.auth, r.since = l.id, l.auth, time.Now()
 	r.auth.resp = secret.Value{} // strangers leave exchanges open by the thousand
 	r.auth.addr = clientAddr(r.auth.client, ss.srv.cfg.Load().TrustedProxies)
 	switch l.auth.mech {
@@ -69,6 +70,14 @@ func (ss *session) auth(ctx context.Context, l clientLine) error {
 		return ss.prompt(r)
 	}
 	return ss.answer(ctx, r, l.auth.resp, textBase64Initial)
+}
+
+// newRequest returns an empty request.
+func (ss *session) newRequest() (r *request) {
+	if r, ss.spare = ss.spare, nil; r == nil {
+		r = &request{}
+	}
+	return r
 }
 
 // begin enters r among the open requests. When there are too many, the exchange
@@ -182,25 +191,33 @@ func (ss *session) answer(ctx context.Context, r *request, data secret.Value, ba
 	r.step = stepWork
 	if err != nil {
 		o := outcome{verdict: verdictFail, rule: "malformed", delay: true}
-		ss.srv.tell(ctx, l, o)
-		return ss.finish(l, r, o)
+		ss.srv.tell(ctx, &l, o)
+		return ss.finish(&l, r, o)
 	}
-	return ss.submit(ctx, l, r)
+	return ss.submit(ctx, &l, r)
 }
 
 // newLogin returns the login of r, which began when its line came.
-func (ss *session) newLogin(r *request) *login {
-	return &login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: r.since}
+func (ss *session) newLogin(r *request) login {
+	return login{kind: ss.kind, auth: r.auth, cfg: ss.srv.cfg.Load(), start: r.since}
 }
 
 // submit answers a login: at once where that needs no hashing, else from a
-// goroutine of its own, so that nothing waits behind it.
+// goroutine of its own, so that nothing waits behind it. A login is 700 bytes,
+// which the collector sees only of those that are hashed.
 func (ss *session) submit(ctx context.Context, l *login, r *request) error {
 	f, done := ss.srv.quick(ctx, l)
 	if done {
-		return ss.finish(l, r, ss.srv.settle(ctx, l, f))
+		err := ss.finish(l, r, ss.srv.settle(ctx, l, f))
+		if err == nil && r.timer == nil {
+			// No goroutine has it; if it is still open, the connection is closed.
+			*r = request{}
+			ss.spare = r
+		}
+		return err
 	}
-	ss.hash(ctx, l, r, f)
+	hashed := *l
+	ss.hash(ctx, &hashed, r, f)
 	return nil
 }
 
@@ -248,9 +265,9 @@ func (ss *session) finish(l *login, r *request, o outcome) error {
 	if ss.closed || ss.open[r.id] != r {
 		return nil // cancelled, or void
 	}
-	pause := l.pause(o)
+	pause, x := l.pause(o), l.scram
 	if pause == 0 {
-		return ss.conclude(l, r, o)
+		return ss.conclude(x, r, o)
 	}
 	ss.work.Add(1)
 	r.timer = time.AfterFunc(pause, func() {
@@ -258,7 +275,7 @@ func (ss *session) finish(l *login, r *request, o outcome) error {
 		ss.mu.Lock()
 		defer ss.mu.Unlock()
 		if !ss.closed && ss.open[r.id] == r {
-			if err := ss.conclude(l, r, o); err == nil {
+			if err := ss.conclude(x, r, o); err == nil {
 				_ = ss.flush() // closes where it fails, and the reader ends
 			}
 		}
@@ -267,13 +284,13 @@ func (ss *session) finish(l *login, r *request, o outcome) error {
 }
 
 // conclude sends the final reply, or what SCRAM's server still has to say before
-// it. It needs mu.
-func (ss *session) conclude(l *login, r *request, o outcome) error {
-	if o.verdict != verdictOK || l.scram == nil || l.scram.final == "" {
+// it: x is nil for other mechanisms. It needs mu.
+func (ss *session) conclude(x *exchange, r *request, o outcome) error {
+	if o.verdict != verdictOK || x == nil || x.final == "" {
 		return ss.send(r, o)
 	}
-	final := l.scram.final
-	l.scram.final = ""
+	final := x.final
+	x.final = ""
 	if !r.auth.finalResp {
 		return ss.askNow(r, stepDone, final)
 	}

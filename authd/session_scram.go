@@ -32,7 +32,8 @@ const maxScram = 1200
 // scramFirst takes client-first-message. The keys may have to be computed, so
 // that nothing waits behind it.
 func (ss *session) scramFirst(ctx context.Context, r *request, msg []byte) error {
-	l := ss.newLogin(r)
+	begun := ss.newLogin(r)
+	l := &begun
 	l.scram = &exchange{}
 	r.login = l
 	ss.work.Go(func() {

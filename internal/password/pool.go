@@ -80,6 +80,13 @@ func NewPool(memory int64) *Pool { return New(Options{Memory: memory}) }
 // is ErrHash, ErrBusy when ctx's deadline cannot be kept (known beforehand
 // where possible), or that of a cancelled ctx.
 func (p *Pool) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, error) {
+	return p.VerifyIf(ctx, hash, pw, nil)
+}
+
+// VerifyIf is Verify that asks still, where it is not nil, when the turn to hash
+// has come. That may be seconds later: under a flood others are before it. An error
+// of still is returned, and nothing is hashed.
+func (p *Pool) VerifyIf(ctx context.Context, hash secret.Value, pw []byte, still func() error) (bool, error) {
 	if !usable(pw) {
 		return false, nil
 	}
@@ -88,7 +95,7 @@ func (p *Pool) Verify(ctx context.Context, hash secret.Value, pw []byte) (bool, 
 		return false, err
 	}
 	p.count(s.class)
-	return p.run(ctx, s, pw)
+	return p.run(ctx, s, pw, still)
 }
 
 // parse reads a stored password that p can verify.
@@ -136,7 +143,7 @@ func (p *Pool) Hash(ctx context.Context, scheme Scheme, pw []byte) (secret.Value
 	}
 	var hash secret.Value
 	var err error
-	if doErr := p.do(ctx, c, func() { hash, err = Hash(scheme, pw) }); doErr != nil {
+	if doErr := p.do(ctx, c, nil, func() { hash, err = Hash(scheme, pw) }); doErr != nil {
 		return secret.Value{}, doErr
 	}
 	return hash, err
@@ -145,10 +152,15 @@ func (p *Pool) Hash(ctx context.Context, scheme Scheme, pw []byte) (secret.Value
 // Dummy takes the time of Verify for an account that does not exist: it works
 // on a hash of the kind that was seen most.
 func (p *Pool) Dummy(ctx context.Context, pw []byte) error {
+	return p.DummyIf(ctx, pw, nil)
+}
+
+// DummyIf takes the time of VerifyIf for an account that does not exist.
+func (p *Pool) DummyIf(ctx context.Context, pw []byte, still func() error) error {
 	if !usable(pw) {
 		return nil
 	}
-	_, err := p.run(ctx, nobody(p.usual()), pw)
+	_, err := p.run(ctx, nobody(p.usual()), pw, still)
 	return err
 }
 
@@ -204,9 +216,9 @@ func (p *Pool) usual() class {
 }
 
 // run does one verification.
-func (p *Pool) run(ctx context.Context, s stored, pw []byte) (ok bool, err error) {
+func (p *Pool) run(ctx context.Context, s stored, pw []byte, still func() error) (ok bool, err error) {
 	for _, form := range s.class.forms(pw) {
-		err = p.do(ctx, s.class, func() { ok = s.matches(form) })
+		err = p.do(ctx, s.class, still, func() { ok = s.matches(form) })
 		if ok || err != nil {
 			break
 		}
@@ -226,8 +238,8 @@ func (c class) forms(pw []byte) [][]byte {
 }
 
 // do waits for memory and a processor and then does work, which is that of one
-// hash of the class c.
-func (p *Pool) do(ctx context.Context, c class, work func()) error {
+// hash of the class c, unless still says no.
+func (p *Pool) do(ctx context.Context, c class, still func() error, work func()) error {
 	promised, err := p.promise(ctx, c)
 	if err != nil {
 		return err
@@ -244,6 +256,11 @@ func (p *Pool) do(ctx context.Context, c class, work func()) error {
 	defer p.slots.Release(lanes)
 	if err := ctx.Err(); err != nil {
 		return waited(err)
+	}
+	if still != nil {
+		if err := still(); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
 	work()

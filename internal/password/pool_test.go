@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gatepost/gatepost/internal/secret"
@@ -145,6 +146,42 @@ func TestBusyIsKnownBeforehand(t *testing.T) {
 	if p.pending != 0 || p.Done() != 0 {
 		t.Errorf("pending = %v, done = %d, want 0, 0", p.pending, p.Done())
 	}
+}
+
+// TestStillIsAskedLast: when the turn to hash has come, and what it says ends it
+// without a hash.
+func TestStillIsAskedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPool(DefaultMemory)
+		if err := p.slots.Acquire(t.Context(), p.n); err != nil {
+			t.Fatal(err)
+		}
+		asked, no := 0, errors.New("no")
+		still := func() error {
+			asked++
+			return no
+		}
+		go func() {
+			if ok, err := p.VerifyIf(t.Context(), secret.String(fromDovecot[3]), []byte("wonderland"), still); ok || !errors.Is(err, no) {
+				t.Errorf("VerifyIf() = %v, %v, want %v", ok, err, no)
+			}
+			if err := p.DummyIf(t.Context(), []byte("wonderland"), still); !errors.Is(err, no) {
+				t.Errorf("DummyIf() = %v, want %v", err, no)
+			}
+		}()
+		synctest.Wait()
+		if asked != 0 {
+			t.Error("it was asked while it waited")
+		}
+		p.slots.Release(p.n)
+		synctest.Wait()
+		if asked != 2 || p.Done() != 0 || p.Pending() != 0 {
+			t.Errorf("asked %d times, %d hashes, %v pending, want 2, 0, 0", asked, p.Done(), p.Pending())
+		}
+		if !p.slots.TryAcquire(p.n) || !p.memory.TryAcquire(p.budget) {
+			t.Error("places or memory were not given back")
+		}
+	})
 }
 
 // TestMemoryIsBounded: four logins at once with a budget for one of them.

@@ -127,7 +127,7 @@ func (p *Pool) SCRAM(ctx context.Context, mech Scheme, user string, storedAs sec
 	// From a password that is there, or, as others have one, from a made-up one.
 	pw := prepared(s.key)
 	s.class = class{scheme: mech, cost: minSCRAMIterations}
-	err = p.do(ctx, s.class, func() { s.key, s.server = scramKeys(mech, pw, s.salt, minSCRAMIterations) })
+	err = p.do(ctx, s.class, nil, func() { s.key, s.server = scramKeys(mech, pw, s.salt, minSCRAMIterations) })
 	return scramOf(s), real && err == nil, err
 }
 

@@ -54,9 +54,10 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(shown) }
 // MarshalText returns "[secret]".
 func (v Value) MarshalText() ([]byte, error) { return []byte(shown), nil }
 
-// box is what a Value points to, in one piece: most secrets are short.
+// box is what a Value points to, in one piece: most passwords are short, and so
+// is a login in base64.
 type box struct {
 	b    []byte
 	p    *[]byte
-	room [32]byte
+	room [64]byte
 }
