@@ -18,10 +18,12 @@ import (
 	"github.com/gatepost/gatepost/internal/journal"
 	"github.com/gatepost/gatepost/internal/keys"
 	"github.com/gatepost/gatepost/internal/learn"
+	"github.com/gatepost/gatepost/internal/limit"
 	"github.com/gatepost/gatepost/internal/mtasts"
 	"github.com/gatepost/gatepost/internal/secret"
 	"github.com/gatepost/gatepost/internal/srs"
 	"github.com/gatepost/gatepost/internal/state"
+	"github.com/gatepost/gatepost/internal/state/shared"
 	"github.com/gatepost/gatepost/internal/stated"
 	"github.com/gatepost/gatepost/internal/tlspolicy"
 )
@@ -110,7 +112,10 @@ func (s *stores) askAll(ctx context.Context, cfg Config, names []string, log *sl
 	if err := s.remote.Wait(ctx); err != nil {
 		return hint(err, "gatepost serve state answers the owner of %s", daemonDir(cfg, names[0]))
 	}
-	s.accounts, s.state = s.remote.Accounts(), s.remote.State()
+	s.accounts = s.remote.Accounts()
+	if err := s.askState(ctx, names, log); err != nil {
+		return err
+	}
 	s.rates = account.NewLimits(s.accounts)
 	s.journal, s.learn, s.quarantine = askedJournal{s.remote.Journal()}, askedLearner{s.remote.Learner()}, s.remote.Quarantine()
 	s.keys = noKeys{}
@@ -131,6 +136,33 @@ func (s *stores) askAll(ctx context.Context, cfg Config, names []string, log *sl
 		return err
 	}
 	return s.askGuard(ctx, cfg, names, log)
+}
+
+// askState takes the keeper's state. policyd goes on alone while the keeper is away,
+// and what it counted then it hands over. The others do not: a verdict that is in
+// memory only, or a forgotten vacation, would be worse than none.
+func (s *stores) askState(ctx context.Context, names []string, log *slog.Logger) error {
+	if !slices.Equal(names, []string{stated.Policyd}) {
+		s.state = s.remote.State()
+		return nil
+	}
+	alone, err := shared.New(ctx, s.remote.State().Remote(), state.OpenMemory(log), limit.Join, log)
+	if err != nil {
+		return err
+	}
+	s.state, s.open = alone, append(s.open, closer(func() { closeAlone(alone, log) }))
+	return nil
+}
+
+// closeAlone says what is lost with the memory of a process that was alone to its end.
+func closeAlone(alone *shared.Store, log *slog.Logger) {
+	ctx := context.Background()
+	if n := alone.Stats().Pending; n > 0 {
+		log.LogAttrs(ctx, slog.LevelWarn, "the state process is away, what was counted without it is lost", slog.Int("pending", n))
+	}
+	if err := alone.Close(); err != nil {
+		log.LogAttrs(ctx, slog.LevelWarn, "state not closed", slog.Any("err", err))
+	}
 }
 
 // askGuard makes the guard of a process that asks: its bans are those of all.

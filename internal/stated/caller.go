@@ -17,7 +17,7 @@ const (
 	maxStrange     = 8 // connections of who may do nothing
 	maxUserStreams = 16
 	maxUserLarge   = 16 // calls with a message, or that may be answered with a table
-	maxUserHuge    = 4  // calls of maxLarge
+	maxUserHuge    = 4  // calls of maxLarge, or whose values take far more memory
 	refusedEvery   = time.Minute
 )
 

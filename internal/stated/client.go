@@ -25,6 +25,8 @@ const (
 	// hungTime is how long nobody asks a process that did not answer within
 	// callTime: one message asks it several times.
 	hungTime = time.Second
+	// silentProbes is how many probes in a row find no answer before nobody asks.
+	silentProbes = 2
 )
 
 // ErrAway means that nothing answers on the socket. It is transient.
@@ -45,6 +47,7 @@ type Client struct {
 	events   *Events
 	closed   atomic.Bool
 	hung     atomic.Int64 // until when, in Unix nanoseconds; 0 is not
+	silent   atomic.Int32 // probes in a row without an answer
 	other    atomic.Value // the build of which the log was told, a string
 }
 
@@ -131,6 +134,8 @@ type question struct {
 	// again says that asking twice does no harm, so that a connection that broke
 	// is nobody's trouble.
 	again bool
+	// probe says that it is asked to find out whether somebody answers.
+	probe bool
 	// within is the time limit, callTime if 0.
 	within time.Duration
 }
@@ -143,7 +148,7 @@ func (c *Client) ask(ctx context.Context, q question, out any) error {
 	if q.within == 0 {
 		q.within = callTime
 	}
-	if until := c.hung.Load(); until > time.Now().UnixNano() {
+	if until := c.hung.Load(); until > time.Now().UnixNano() || !q.probe && c.silent.Load() >= silentProbes {
 		return fmt.Errorf("%w on %s, as a moment ago", ErrAway, c.path)
 	}
 	outer := ctx

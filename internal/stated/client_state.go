@@ -74,8 +74,13 @@ func (s *State) Take(ctx context.Context, key string, n, max int64, window time.
 }
 
 // TakeAll implements state.Store.
-func (s *State) TakeAll(ctx context.Context, all []state.Claim, ask bool) (out []state.Usage, err error) {
-	in := claims{Claims: make([]claim, len(all)), Ask: ask}
+func (s *State) TakeAll(ctx context.Context, all []state.Claim, ask bool) ([]state.Usage, error) {
+	return s.takeAll(ctx, all, ask, time.Time{})
+}
+
+// takeAll is TakeAll that counts nothing after a time, if that is not zero.
+func (s *State) takeAll(ctx context.Context, all []state.Claim, ask bool, until time.Time) (out []state.Usage, err error) {
+	in := claims{Claims: make([]claim, len(all)), Ask: ask, Until: until}
 	for i, c := range all {
 		in.Claims[i] = claim{[]byte(c.Key), c.N, c.Max, c.Window, c.Soft}
 	}

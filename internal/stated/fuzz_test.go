@@ -15,6 +15,7 @@ func FuzzServer(f *testing.F) {
 		{"state/get", `{"table":"ban","key":"aw=="}`},
 		{"state/put", `{"table":"ban","entry":{"key":"aw==","value":"","expires":"2030-01-01T00:00:00Z"},"sync":true}`},
 		{"state/take-all", `{"claims":[{"key":"aw==","n":1,"max":2,"window":3600000000000}],"ask":true}`},
+		{"state/merge", `{"id":"a","counters":[{"key":"aw==","max":2,"window":3600000000000,"grants":[{"Ago":1,"N":1}]}]}`},
 		{"account/user", `{"addr":{"local":"YWxpY2U=","domain":"example.org"}}`},
 		{"account/change", `{"addr":{"domain":"x"},"quota":5}`},
 		{"login/rehash", `{"addr":{},"old":"a","new":"b"}`},

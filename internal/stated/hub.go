@@ -179,6 +179,20 @@ func (v *View) Delete(ctx context.Context, t state.Table, key string) error {
 	return err
 }
 
+// merger is a store that takes what was counted elsewhere; see state.SQLite.
+type merger interface {
+	Merge(ctx context.Context, id string, counts []state.Merged) error
+}
+
+// Merge adds what a writer counted alone, each id once.
+func (v *View) Merge(ctx context.Context, id string, counts []state.Merged) error {
+	m, ok := v.Store.(merger)
+	if !ok {
+		return fmt.Errorf("%w: this state takes no counts of others", state.ErrInvalid)
+	}
+	return m.Merge(ctx, id, counts)
+}
+
 // Watch implements state.Watcher.
 func (v *View) Watch(ctx context.Context, tables []state.Table, changed func(state.Change), missed func()) error {
 	s, end, err := v.hub.subscribe(v.writer, tables)

@@ -23,6 +23,8 @@ const (
 	// rightCounters counts, and gives back. With rightChange it lists counters, too,
 	// and sets them to zero.
 	rightCounters
+	// rightMerge brings what was counted while this process was away.
+	rightMerge
 	// rightSigningKeys reads DKIM keys, rightSRSKeys those of rewritten senders.
 	rightSigningKeys
 	rightSRSKeys
@@ -78,7 +80,7 @@ func GrantOf(daemon string) Grant {
 		}
 	case Policyd:
 		return Grant{
-			Rights:  rightNames | rightCounters | rightSRSKeys | rightNotices | rightRefused,
+			Rights:  rightNames | rightCounters | rightMerge | rightSRSKeys | rightNotices | rightRefused,
 			Read:    []state.Table{state.Sent, state.Author},
 			Write:   []state.Table{state.Ban, state.Login, state.Limit, state.Seen, state.TLSPolicy},
 			Journal: []string{"policyd", "socketmap", "guard"},

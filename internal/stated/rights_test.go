@@ -185,6 +185,9 @@ var calls = []struct {
 		_, err := c.State().Take(ctx, "k", 1, 10, time.Hour)
 		return err
 	}},
+	{"what was counted alone", "policyd", func(ctx context.Context, c *Client) error {
+		return c.State().Remote().Merge(ctx, "id", []state.Merged{{Key: "k", Max: 10, Window: time.Hour, Grants: []state.Grant{{N: 1}}}})
+	}},
 	{"signing keys", "milter", func(ctx context.Context, c *Client) error { _, err := c.Keys(ctx); return err }},
 	{"keys of senders", "milter policyd lmtpd", func(ctx context.Context, c *Client) error { _, err := c.SRSKeys(ctx); return err }},
 	{"a message for the quarantine", "milter", func(ctx context.Context, c *Client) error {

@@ -2,7 +2,9 @@ package stated
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gatepost/gatepost/internal/state"
 )
@@ -53,17 +55,31 @@ func (p *peer) noTable(t state.Table) error {
 	return fmt.Errorf("%w: table %q", state.ErrInvalid, t)
 }
 
+// errLate means that nobody waits for the answer any more.
+var errLate = errors.New("asked too long ago, nothing is counted")
+
 func (s *Server) counterRoutes() {
 	view := func(p *peer) *View { return s.parts.State.View(p.name) }
 	on(s, "state/take", rightCounters, func(ctx context.Context, p *peer, in claim) (any, error) {
 		return view(p).Take(ctx, string(in.Key), in.N, in.Max, in.Window)
 	})
 	onSize(s, "state/take-all", rightCounters, maxClaims, nil, func(ctx context.Context, p *peer, in claims) (any, error) {
+		if !in.Until.IsZero() && !time.Now().Before(in.Until) {
+			return nil, errLate
+		}
 		all := make([]state.Claim, len(in.Claims))
 		for i, c := range in.Claims {
 			all[i] = state.Claim{Key: string(c.Key), N: c.N, Max: c.Max, Window: c.Window, Soft: c.Soft}
 		}
 		return view(p).TakeAll(ctx, all, in.Ask)
+	})
+	onSize(s, "state/merge", rightMerge, maxMerging, huge, func(ctx context.Context, p *peer, in merging) (any, error) {
+		all := make([]state.Merged, len(in.Counters))
+		for i, c := range in.Counters {
+			all[i] = state.Merged{Key: string(c.Key), Max: c.Max, Window: c.Window, Grants: c.Grants}
+		}
+		// An ID is one of that user's: nobody keeps another's counts out.
+		return nil, view(p).Merge(ctx, fmt.Sprintf("%d/%s", p.uid, in.ID), all)
 	})
 	on(s, "state/give", rightCounters, func(ctx context.Context, p *peer, in give) (any, error) {
 		return nil, view(p).Give(ctx, string(in.Key), in.N, in.At)

@@ -23,6 +23,9 @@ const (
 	// maxClaims bounds a question about limits: many small claims would take far
 	// more memory than bytes.
 	maxClaims = 128 << 10
+	// maxMerging bounds what a peer counted alone, for the same reason: it has room for
+	// state.MaxMerged counters with all their grants.
+	maxMerging = 512 << 10
 	// maxLarge bounds the few calls that carry messages, or what was learned of
 	// many.
 	maxLarge = 96 << 20
@@ -76,6 +79,8 @@ type claim struct {
 type claims struct {
 	Claims []claim `json:"claims"`
 	Ask    bool    `json:"ask,omitempty"`
+	// Until is how long the peer waits: it has one clock with us.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // give takes back.
@@ -83,6 +88,20 @@ type give struct {
 	Key []byte    `json:"key"`
 	N   int64     `json:"n"`
 	At  time.Time `json:"at"`
+}
+
+// merging is what a peer counted alone.
+type merging struct {
+	ID       string          `json:"id"`
+	Counters []mergedCounter `json:"counters"`
+}
+
+// mergedCounter is a state.Merged.
+type mergedCounter struct {
+	Key    []byte        `json:"key"`
+	Max    int64         `json:"max"`
+	Window time.Duration `json:"window"`
+	Grants []state.Grant `json:"grants"`
 }
 
 // counter is a state.Counter.
@@ -116,7 +135,7 @@ type code struct {
 // codes has all of them. It is a function, so that nobody can change it.
 func codes() []code {
 	return []code{
-		{"no-entry", state.ErrNotFound}, {"bad-state", state.ErrInvalid}, {"closed", state.ErrClosed},
+		{"no-entry", state.ErrNotFound}, {"bad-state", state.ErrInvalid}, {"closed", state.ErrClosed}, {"away", state.ErrAway},
 		{"not-found", account.ErrNotFound}, {"exists", account.ErrExists}, {"no-domain", account.ErrNoDomain},
 		{"not-empty", account.ErrNotEmpty}, {"invalid", account.ErrInvalid}, {"loop", account.ErrLoop},
 		{"changed", account.ErrChanged}, {"read-only", account.ErrReadOnly},
