@@ -16,7 +16,8 @@ import (
 
 const (
 	// outBytes is what one delivery writes at a time, inBytes what it reads of a
-	// message that is in a file.
+	// message that is in a file. A write that ends within a page costs the kernel
+	// as much as the page once more: a fifth of the CPU of a message of 1 MB.
 	outBytes = 128 << 10
 	inBytes  = 32 << 10
 )
@@ -124,7 +125,7 @@ func New(cfg Config) (*Store, error) {
 // buffers is the memory of one delivery.
 type buffers struct {
 	in  [inBytes]byte
-	out [outBytes]byte
+	out [outBytes + 1]byte // with a CR that was kept back
 }
 
 // Deliver writes m and returns once it would survive a power cut. On an error
@@ -257,14 +258,14 @@ type filler struct {
 	sys   system
 	fd    int
 	lines lines
-	// out waits to be written. Its capacity is more than a Write adds at a time.
+	// out waits to be written, until it has outBytes.
 	out []byte
 }
 
 // Write implements io.Writer.
 func (w *filler) Write(p []byte) (int, error) {
 	for from := 0; from < len(p); {
-		room := cap(w.out) - len(w.out) - 1 // one for a CR that was kept back
+		room := outBytes - len(w.out)
 		if room <= 0 {
 			if err := w.flush(); err != nil {
 				return from, err
@@ -278,13 +279,13 @@ func (w *filler) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush writes what waits.
+// flush writes outBytes of what waits.
 func (w *filler) flush() error {
 	if err := w.ended(); err != nil {
 		return err
 	}
-	err := writeAll(w.sys, w.fd, w.out)
-	w.out = w.out[:0]
+	err := writeAll(w.sys, w.fd, w.out[:outBytes])
+	w.out = w.out[:copy(w.out, w.out[outBytes:])]
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/gatepost/gatepost/internal/mailaddr"
@@ -127,6 +128,8 @@ type scenario struct {
 	prepare  func(t *testing.T, root string)
 	messages []Message
 	share    bool
+	// fill is how much stands at the end of each message.
+	fill int
 }
 
 var scenarios = []scenario{
@@ -136,6 +139,7 @@ var scenarios = []scenario{
 	{name: "folder that has to be there", prepare: prepareFull, messages: []Message{{To: alice, Folder: Junk, NoCreate: true, Source: Source{Key: Key{1}}}}},
 	{name: "quota", prepare: prepareFull, messages: []Message{{To: alice, Quota: Quota{Keep: true}}}},
 	{name: "quota that is counted first", messages: []Message{{To: alice, Quota: Quota{Keep: true, Bytes: 1 << 20}}}},
+	{name: "large", messages: []Message{{To: alice}}, fill: outBytes},
 	{name: "shared by two", share: true, messages: []Message{{To: alice}, {To: bob, Folder: Junk}}},
 }
 
@@ -200,7 +204,7 @@ func faultAt(t *testing.T, n int, errno unix.Errno, sc scenario) bool {
 	}
 	stored, told := 0, false
 	for _, m := range sc.messages {
-		m.Header, m.Body, m.Share = []byte("A: b\n"), text("x\r\n\r\ny\r\n"), share
+		m.Header, m.Body, m.Share = []byte("A: b\n"), text("x\r\n\r\ny\r\n"+strings.Repeat("z", sc.fill)), share
 		st, err := s.Deliver(t.Context(), m)
 		if err == nil {
 			stored++
@@ -223,8 +227,8 @@ func faultAt(t *testing.T, n int, errno unix.Errno, sc scenario) bool {
 		t.Errorf("call %d (%s): stored %d, but files are %v", n, hit, stored, left)
 	}
 	for name, content := range left {
-		if content != "A: b\nx\n\ny\n" {
-			t.Errorf("call %d (%s): %s = %q", n, hit, name, content)
+		if content != "A: b\nx\n\ny\n"+strings.Repeat("z", sc.fill) {
+			t.Errorf("call %d (%s): %s = %.99q", n, hit, name, content)
 		}
 	}
 	return hit != ""

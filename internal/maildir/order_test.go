@@ -14,6 +14,7 @@ type recorder struct {
 	kernel
 	names map[int]string
 	calls []string
+	sizes []int // of writes
 }
 
 func (r *recorder) say(call, name string) { r.calls = append(r.calls, call+" "+name) }
@@ -33,6 +34,7 @@ func (r *recorder) mkdir(dirfd int, name string, mode uint32) error {
 
 func (r *recorder) write(fd int, p []byte) (int, error) {
 	r.say("write", r.names[fd])
+	r.sizes = append(r.sizes, len(p))
 	return r.kernel.write(fd, p)
 }
 
@@ -96,5 +98,34 @@ func TestOrderOfSteps(t *testing.T) {
 				t.Errorf("steps %q, want %q", r.calls, step.want)
 			}
 		})
+	}
+}
+
+// TestLargeFile: all but the last write is of whole pages, whatever the line ends
+// leave behind.
+func TestLargeFile(t *testing.T) {
+	r := &recorder{names: map[int]string{}}
+	s := newStore(t, t.TempDir())
+	if _, err := s.Deliver(t.Context(), Message{To: alice, Body: text("x")}); err != nil {
+		t.Fatal(err)
+	}
+	s.sys = r
+	line := strings.Repeat("x", 77) + "\r\r\n" // CRs at every place of a buffer
+	body := strings.Repeat(line, 5*outBytes/len(line))
+	st, err := s.Deliver(t.Context(), Message{To: alice, Body: text(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.sizes) != 5 {
+		t.Fatalf("writes of %d bytes", r.sizes)
+	}
+	for _, n := range r.sizes[:4] {
+		if n != outBytes {
+			t.Errorf("writes of %d bytes", r.sizes)
+		}
+	}
+	got := files(t, filepath.Join(s.cfg.Root, "example.org/alice/Maildir/new"))[st.Name()]
+	if got != strings.ReplaceAll(body, "\r\n", "\n") {
+		t.Errorf("%d bytes on the disk, of %d", len(got), len(body))
 	}
 }
