@@ -145,7 +145,8 @@ func TestService(t *testing.T) {
 	for in, want := range map[string]Service{
 		"https://bit.ly/x": Shortener, "https://www.bit.ly/x": Shortener, "https://a.bit.ly/": Unknown, "https://notbit.ly/": Unknown,
 		"https://x.weebly.com/": FreeSite, "https://www.google.de/url?q=x": Redirector, "https://www.google.de/search?q=/url": Unknown,
-		"https://notgoogle.com/url?q=x":                                           Unknown,
+		"https://notgoogle.com/url?q=x": Unknown, "https://google.example.net/url?q=x": Unknown, "https://a.b.google.co.uk/amp/x": Redirector,
+		"https://ad.doubleclick.net/pcs/click?x": Redirector, "https://www.google.de/redirect?x": Unknown, "https://google.google.de/url?q=x": Redirector,
 		"https://x.example/ipfs/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG/a": IPFS, "https://x.example/ipfs/readme": Unknown,
 		"https://storage.googleapis.com/b/x.html": Storage, "mailto:a@bit.ly": Unknown,
 	} {

@@ -96,21 +96,24 @@ func contentID(s string) bool {
 }
 
 // openRedirects are pages of well-known sites that lead wherever their query
-// says, by registered label and path.
-var openRedirects = []struct{ label, path string }{
-	{"google", "/url?"}, {"google", "/amp/"}, {"googleadservices", "/pagead/"}, {"doubleclick", "/ddm/clk"}, {"doubleclick", "/pcs/click"},
-	{"bing", "/ck/a"}, {"youtube", "/redirect?"}, {"facebook", "/l.php?"}, {"facebook", "/flx/warn"}, {"linkedin", "/slink?"},
-	{"linkedin", "/redir"}, {"yahoo", "/*http"}, {"baidu", "/link?"}, {"vk", "/away.php"}, {"instagram", "/?u="},
-	{"steamcommunity", "/linkfilter"},
+// says: paths, by registered label.
+var openRedirects = map[string][]string{
+	"google": {"/url?", "/amp/"}, "googleadservices": {"/pagead/"}, "doubleclick": {"/ddm/clk", "/pcs/click"},
+	"bing": {"/ck/a"}, "youtube": {"/redirect?"}, "facebook": {"/l.php?", "/flx/warn"}, "linkedin": {"/slink?", "/redir"},
+	"yahoo": {"/*http"}, "baidu": {"/link?"}, "vk": {"/away.php"}, "instagram": {"/?u="}, "steamcommunity": {"/linkfilter"},
 }
 
+// redirector looks for labels of the host in the table before it finds out which
+// of them is the registered one, which costs more.
 func (u *URL) redirector() bool {
 	if len(u.Path) < 4 {
 		return false
 	}
-	for _, r := range openRedirects {
-		if strings.Contains(u.Host, r.label) && strings.Contains(u.Path, r.path) && Label(u.Host) == r.label {
-			return true
+	for label := range strings.SplitSeq(u.Host, ".") {
+		for _, path := range openRedirects[label] {
+			if strings.Contains(u.Path, path) && Label(u.Host) == label {
+				return true
+			}
 		}
 	}
 	return false

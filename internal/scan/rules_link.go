@@ -126,25 +126,33 @@ func oddLink(odd link.Odd) func(*facts) outcome {
 	}
 }
 
-// leadsTo returns what kind of place u leads to. Several rules ask it of each
-// link.
-func (f *facts) leadsTo(u *link.URL) link.Service {
-	s, ok := f.lazyPlaces[u]
-	if !ok {
-		if f.lazyPlaces == nil {
-			f.lazyPlaces = make(map[*link.URL]link.Service, len(f.text.Links))
+// places returns what kind of place each link leads to. Several rules ask it of
+// each link.
+func (f *facts) places() []link.Service {
+	if f.lazyPlaces == nil {
+		f.lazyPlaces = make([]link.Service, len(f.text.Links))
+		for i := range f.text.Links {
+			f.lazyPlaces[i] = f.text.Links[i].To.Service()
 		}
-		s = u.Service()
-		f.lazyPlaces[u] = s
 	}
-	return s
+	return f.lazyPlaces
+}
+
+// firstPlace is firstLink for the links that lead to such a place.
+func (f *facts) firstPlace(s link.Service, ok func(u *link.URL) bool) outcome {
+	for i, leads := range f.places() {
+		if u := &f.text.Links[i].To; leads == s && u.Web() && ok(u) {
+			return yes(link.ToUnicode(u.Host))
+		}
+	}
+	return outcome{}
 }
 
 // service returns a rule that hits where a link leads to such a place, unless
 // it is the author's own.
 func service(s link.Service) func(*facts) outcome {
 	return func(f *facts) outcome {
-		return f.firstLink(func(u *link.URL) bool { return f.leadsTo(u) == s && !f.authorOf(u.Host) })
+		return f.firstPlace(s, func(u *link.URL) bool { return !f.authorOf(u.Host) })
 	}
 }
 
@@ -228,10 +236,7 @@ func shortener(f *facts) outcome {
 
 // storage: programs and logs are stored there as well, pages hardly.
 func storage(f *facts) outcome {
-	return f.firstLink(func(u *link.URL) bool {
-		if f.leadsTo(u) != link.Storage {
-			return false
-		}
+	return f.firstPlace(link.Storage, func(u *link.URL) bool {
 		path, query, _ := strings.Cut(u.Path, "?")
 		path, _, fragment := strings.Cut(path, "#")
 		return strings.HasSuffix(path, ".html") || strings.HasSuffix(path, ".htm") || fragment || strings.Contains(query, "#")

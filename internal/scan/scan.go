@@ -164,8 +164,8 @@ type facts struct {
 	now  time.Time
 	// lazyHead is filled by head.
 	lazyHead *headFacts
-	// lazyPlaces is filled by leadsTo.
-	lazyPlaces map[*link.URL]link.Service
+	// lazyPlaces is filled by places.
+	lazyPlaces []link.Service
 }
 
 func newFacts(m Message, now time.Time) *facts {

@@ -201,7 +201,8 @@ func leadingBlanks(p []byte) int {
 
 // Eight octets at once.
 const (
-	low7      = 0x7f7f7f7f7f7f7f7f
+	ones      = 0x0101010101010101
+	highs     = 0x8080808080808080
 	blanks    = 0x2020202020202020
 	tabs      = 0x0909090909090909
 	fourLines = 0x0a0d0a0d0a0d0a0d
@@ -209,12 +210,14 @@ const (
 
 // verbatim returns the length of the longest beginning of p that relaxed
 // canonicalization leaves as it is: no tab, no two blanks in a row, no blank at
-// the end. p begins with something else than white space, so it is not 0.
+// the end. p begins with something else than white space, so it is not 0. Of
+// what is done here to a body it takes the most.
 func verbatim(p []byte) int {
 	i := 0
 	for ; i+9 <= len(p); i += 8 {
 		v, next := binary.LittleEndian.Uint64(p[i:]), binary.LittleEndian.Uint64(p[i+1:])
-		if zeros(v^tabs)|zeros(v^blanks)&zeros(next^blanks) != 0 {
+		// An octet of the second is 0 where both are blanks.
+		if hasZero(v^tabs)|hasZero(v^blanks|next^blanks) != 0 {
 			break
 		}
 	}
@@ -229,5 +232,5 @@ func verbatim(p []byte) int {
 	return i
 }
 
-// zeros has the high bit set in each octet that is 0 in v, and no other bit.
-func zeros(v uint64) uint64 { return ^((v&low7 + low7) | v | low7) }
+// hasZero is 0 unless an octet of v is 0. It does not tell which one is.
+func hasZero(v uint64) uint64 { return (v - ones) & ^v & highs }

@@ -119,6 +119,31 @@ func plain(body []byte, c Canon) string {
 	return ""
 }
 
+// TestVerbatim: eight octets at once find what one at a time does, also beside
+// octets that differ from white space in one bit.
+func TestVerbatim(t *testing.T) {
+	const odd = "  \t\x00\x08\x0b\x1f\x21\x22\x89\xa0ab"
+	plain := func(p string) int {
+		for i := range len(p) {
+			if p[i] == '\t' || p[i] == ' ' && (i+1 == len(p) || p[i+1] == ' ' || p[i+1] == '\t') {
+				return len(strings.TrimRight(p[:i], " "))
+			}
+		}
+		return len(p)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		p := []byte("a" + strings.Repeat("b", rnd.IntN(40)))
+		for range 1 + rnd.IntN(3) {
+			p[rnd.IntN(len(p))] = odd[rnd.IntN(len(odd))]
+		}
+		p[0] = 'a'
+		if got, want := verbatim(p), plain(string(p)); got != want {
+			t.Fatalf("verbatim(%q) = %d, want %d", p, got, want)
+		}
+	}
+}
+
 func TestHeaderCanon(t *testing.T) {
 	for _, tc := range []struct{ name, in, simple, relaxed string }{
 		// RFC 6376 §3.4.5.
