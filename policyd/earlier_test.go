@@ -194,3 +194,34 @@ func TestUsedConnectionAnswersAlike(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordOfNoRecipient: a record has the place of the first recipient for good,
+// also when that was empty.
+func TestRecordOfNoRecipient(t *testing.T) {
+	kept := &readingJournal{}
+	r := newRig(t, earlierConfig)
+	s, err := New(r.cfg, Deps{Accounts: r.accounts, Limits: limit.New(&fakeCounters{}), Journal: kept}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	talk := &policyTalk{server: s}
+	for _, step := range []struct {
+		state State
+		rcpt  string
+	}{{StateRcpt, ""}, {StateData, ""}, {StateRcpt, "x@example.net"}} {
+		req := outbound(step.state, "alice@example.org")
+		req.SASL.Username, req.Instance, req.PolicyContext = "alice@example.org", "one", "submission"
+		req.RcptTo, req.RecipientCount = step.rcpt, 1
+		wire, err := req.Append(nil)
+		if err == nil {
+			_, err = talk.answer(t.Context(), wire, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk.end()
+	if n := len(kept.check(t)); n != 2 {
+		t.Errorf("%d records, want 2", n)
+	}
+}

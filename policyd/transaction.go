@@ -85,6 +85,7 @@ type transaction struct {
 
 	// Most mails have one recipient and two questions: room for that.
 	firstNoted [1]string
+	usedFirst  bool
 	first      [2]remembered
 }
 
@@ -147,8 +148,8 @@ func (t *transaction) note(rcpt string) {
 		return
 	}
 	t.manyNoted++
-	if t.noted == nil && t.firstNoted[0] == "" { // once: a journal record may have it
-		t.noted = t.firstNoted[:0]
+	if t.noted == nil && !t.usedFirst { // once: a journal record may have it
+		t.noted, t.usedFirst = t.firstNoted[:0], true
 	}
 	if len(t.noted) < maxNoted {
 		t.noted = append(t.noted, rcpt)

@@ -158,7 +158,7 @@ func (s *stores) askState(ctx context.Context, names []string, log *slog.Logger)
 func closeAlone(alone *shared.Store, log *slog.Logger) {
 	ctx := context.Background()
 	if n := alone.Stats().Pending; n > 0 {
-		log.LogAttrs(ctx, slog.LevelWarn, "the state process is away, what was counted without it is lost", slog.Int("pending", n))
+		log.LogAttrs(ctx, slog.LevelWarn, "what was counted without the state process was not handed over and is lost", slog.Int("pending", n))
 	}
 	if err := alone.Close(); err != nil {
 		log.LogAttrs(ctx, slog.LevelWarn, "state not closed", slog.Any("err", err))

@@ -59,6 +59,9 @@ func (in *inserter) read(group []queued) []driver.NamedValue {
 	in.text = in.text[:0]
 	if cap(in.text) > keepText {
 		in.text = nil
+		for i := range in.args {
+			in.args[i].Value = nil // they are parts of it
+		}
 	}
 	for i, q := range group {
 		k, to := q.keys(), in.args[i*fields:]

@@ -22,42 +22,54 @@ type directConn interface {
 	driver.ConnPrepareContext
 }
 
-// kept is a statement that stays prepared. It ends with its connection, which
-// database/sql would replace if it broke.
+// kept is a statement that stays prepared. It has to be closed before its
+// connection, which stays open else, with its locks.
 type kept struct {
 	driver.Stmt
 	conn directConn
 }
 
 // TxDirect is Tx for a Direct. Only one goroutine may be in it or in Close at a
-// time.
-func (db *DB) TxDirect(ctx context.Context, fn func(*Direct) error) (err error) {
+// time. To begin it waits for another process up to busyTimeout, whatever ctx says.
+func (db *DB) TxDirect(ctx context.Context, fn func(*Direct) error) error {
 	return db.raw(ctx, func(c directConn) error {
 		tx, err := c.BeginTx(ctx, driver.TxOptions{})
 		if err != nil {
 			return err
 		}
 		if err := fn(&Direct{db, c}); err != nil {
-			// A full disk may have ended it already.
-			return errors.Join(err, tx.Rollback())
+			_ = tx.Rollback() // a full disk may have ended it already
+			return err
 		}
 		return tx.Commit()
 	})
 }
 
 // raw calls fn with the connection of Writer, which nobody else uses meanwhile.
+// After an error or a panic nothing stays prepared on it: database/sql may replace
+// it then.
 func (db *DB) raw(ctx context.Context, fn func(directConn) error) (err error) {
 	conn, err := db.Writer.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return conn.Raw(func(c any) error {
+	return conn.Raw(func(c any) (err error) {
 		d, ok := c.(directConn)
 		if !ok {
 			return fmt.Errorf("driver %T can not be used directly", c)
 		}
-		return fn(d)
+		fine := false
+		defer func() {
+			if !fine {
+				err = errors.Join(err, db.forget(d))
+			}
+		}()
+		if err := fn(d); err != nil {
+			return err
+		}
+		fine = true
+		return nil
 	})
 }
 
@@ -102,17 +114,20 @@ func run(ctx context.Context, s driver.Stmt, args []driver.NamedValue) error {
 // closeKept closes the statements that stayed prepared: SQLite does not close a
 // connection that has some, and would not fold the WAL file.
 func (db *DB) closeKept() error {
-	if db.kept == nil {
+	if len(db.kept) == 0 {
 		return nil
 	}
-	return db.raw(context.Background(), func(c directConn) error {
-		var errs []error
-		for _, s := range db.kept {
-			if s.conn == c {
-				errs = append(errs, s.Close())
-			}
+	return db.raw(context.Background(), db.forget)
+}
+
+// forget closes what stayed prepared on a connection.
+func (db *DB) forget(c directConn) error {
+	var errs []error
+	for query, s := range db.kept {
+		if s.conn == c {
+			errs = append(errs, s.Close())
+			delete(db.kept, query)
 		}
-		db.kept = nil
-		return errors.Join(errs...)
-	})
+	}
+	return errors.Join(errs...)
 }

@@ -100,9 +100,11 @@ func TestTxDirect(t *testing.T) {
 	}
 }
 
-// A connection that broke takes its statements with it.
+// A connection that broke is closed whole, its statements too: else it would keep
+// the file.
 func TestKeptOnNewConnection(t *testing.T) {
-	db := openRows(t, Options{})
+	path := filepath.Join(t.TempDir(), "rows.db")
+	db := openRows(t, Options{Path: path})
 	for n := range int64(3) {
 		err := db.TxDirect(t.Context(), func(d *Direct) error { return d.ExecKept(t.Context(), insertRow, row(nil, n)) })
 		if err != nil || count(t, db) != int(n)+1 {
@@ -111,6 +113,34 @@ func TestKeptOnNewConnection(t *testing.T) {
 		if err := db.raw(t.Context(), func(directConn) error { return driver.ErrBadConn }); !errors.Is(err, driver.ErrBadConn) {
 			t.Errorf("raw() = %v", err)
 		}
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("Close() = %v", err)
+	}
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the WAL file after Close: %v", err)
+	}
+}
+
+// A panic in a transaction does not keep the next one out.
+func TestPanicInTxDirect(t *testing.T) {
+	db := openRows(t, Options{})
+	insert := func(n int64, then func()) error {
+		return db.TxDirect(t.Context(), func(d *Direct) error {
+			defer then()
+			return d.ExecKept(t.Context(), insertRow, row(nil, n))
+		})
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_ = insert(1, func() { panic("of the test") })
+	}()
+	if err := insert(2, func() {}); err != nil || count(t, db) != 1 {
+		t.Errorf("TxDirect() = %v, %d rows", err, count(t, db))
 	}
 	if err := db.Close(); err != nil {
 		t.Errorf("Close() = %v", err)

@@ -132,36 +132,46 @@ func (m *memory) overflows() bool {
 	return len(m.rows) > overflow*m.entries || m.bytes > overflow*m.bound.bytes
 }
 
-// oldest returns what expires first, or nil.
+// oldest returns what expires first, or nil. It puts those in their place that
+// were extended and came first: one for each change before at most, and all of them
+// at once where they are many, which takes linear time.
 func (m *memory) oldest() *node {
-	for len(m.first) > 0 {
-		if n := m.first[0]; m.placed(n) {
+	for moved := 0; len(m.first) > 0; moved++ {
+		n := m.first[0]
+		ends := n.item.expires()
+		switch {
+		case ends.Equal(n.due):
 			return n
+		case moved < manyMoved:
+			n.due = ends
+			heap.Fix(&m.first, n.index)
+		default:
+			m.arrange()
 		}
 	}
 	return nil
+}
+
+// manyMoved is how many rows are put in their place one by one.
+const manyMoved = 1000
+
+// arrange puts all rows in their place.
+func (m *memory) arrange() {
+	for _, n := range m.first {
+		n.due = n.item.expires()
+	}
+	heap.Init(&m.first)
 }
 
 // over returns one that has expired, or nil.
 func (m *memory) over(now time.Time) *node {
-	for len(m.first) > 0 && !m.first[0].due.After(now) {
-		if n := m.first[0]; m.placed(n) {
-			return n
-		}
+	if len(m.first) == 0 || m.first[0].due.After(now) {
+		return nil
+	}
+	if n := m.oldest(); !n.due.After(now) {
+		return n
 	}
 	return nil
-}
-
-// placed reports whether n is where it belongs in the heap, and moves it there if
-// not.
-func (m *memory) placed(n *node) bool {
-	ends := n.item.expires()
-	if ends.Equal(n.due) {
-		return true
-	}
-	n.due = ends
-	heap.Fix(&m.first, n.index)
-	return false
 }
 
 // list returns the items with the prefix that have not expired, by key.

@@ -55,9 +55,11 @@ func (s *SQLite) Merge(ctx context.Context, id string, counts []Merged) error {
 	}
 	now := time.Now()
 	g := s.join(seen)
+	for i := range counts { // again, too: a commit that failed has left them unwritten
+		g = s.join(rowID{counterTable, counts[i].Key})
+	}
 	if m.get(seen.key, now) == nil {
 		for i := range counts {
-			g = s.join(rowID{counterTable, counts[i].Key})
 			s.mergeOne(ctx, &counts[i], now)
 		}
 		err = s.put(ctx, m, seen, &Entry{Key: seen.key, Value: []byte{}, Expires: now.Add(mergeKept)})

@@ -115,6 +115,16 @@ func (r *Remote) TakeAll(ctx context.Context, all []state.Claim, ask bool) ([]st
 	return until(ctx, r, func(ctx context.Context) ([]state.Usage, error) { return r.takeAll(ctx, all, ask, end) })
 }
 
+// Take implements state.Store.
+func (r *Remote) Take(ctx context.Context, key string, n, max int64, window time.Duration) (state.Usage, error) {
+	return until(ctx, r, func(ctx context.Context) (state.Usage, error) { return r.State.Take(ctx, key, n, max, window) })
+}
+
+// Counters implements state.Store.
+func (r *Remote) Counters(ctx context.Context, prefix string) ([]state.Counter, error) {
+	return until(ctx, r, func(ctx context.Context) ([]state.Counter, error) { return r.State.Counters(ctx, prefix) })
+}
+
 // Give implements state.Store.
 func (r *Remote) Give(ctx context.Context, key string, n int64, at time.Time) error {
 	return r.tell(ctx, func(ctx context.Context) error { return r.State.Give(ctx, key, n, at) })

@@ -62,14 +62,16 @@ func (c *conns) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if cfg.ServerName == "" {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
-			return nil, errors.Join(err, known.Close())
+			_ = known.Close()
+			return nil, err
 		}
 		cfg = cfg.Clone()
 		cfg.ServerName = host
 	}
 	over := tls.Client(known, cfg)
 	if err := over.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, known.Close())
+		_ = known.Close()
+		return nil, err
 	}
 	return over, nil
 }

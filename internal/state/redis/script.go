@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -54,14 +55,22 @@ type once struct{ *goredis.Cmd }
 // NoRetry keeps the client of a Cluster from sending it again.
 func (once) NoRetry() bool { return true }
 
-// timed is a context with a deadline and nothing to wait for. The client keeps
-// within the deadline wherever it waits for the network, and a connection of the
-// pool it awaits for Timeout at most; but it looks at Done before each command,
-// which would make a timer that nobody needs.
-type timed struct{ context.Context }
+// timed is a context whose first look at Done finds nothing to wait for. The client
+// looks once before each command, which would make a timer that nobody needs: an
+// idle connection keeps within the deadline by itself. Whoever looks again waits,
+// for a connection or for a Cluster's map.
+type timed struct {
+	context.Context
+	looked atomic.Bool
+}
 
 // Done implements context.Context.
-func (timed) Done() <-chan struct{} { return nil }
+func (c *timed) Done() <-chan struct{} {
+	if !c.looked.Swap(true) {
+		return nil
+	}
+	return c.Context.Done()
+}
 
 // run runs sc on the server that has keys. An effect that may not be had twice
 // is asked for once.
@@ -84,8 +93,8 @@ func (sc *script) run(ctx context.Context, c doer, isOnce bool, keys []string, a
 // send sends a command, and does so again while its keys are on their way from
 // one master to another: then it was not run.
 func send(ctx context.Context, c doer, isOnce bool, line []any) (cmd *goredis.Cmd, err error) {
-	var quiet context.Context = timed{ctx}
 	for range moveTries {
+		quiet := &timed{Context: ctx}
 		cmd = goredis.NewCmd(quiet, line...)
 		if isOnce {
 			err = c.Process(quiet, once{cmd})

@@ -1,6 +1,8 @@
 package shared
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,4 +44,39 @@ func TestMergeOfAnother(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMergeIsBounded: what waits for the common store is waited for once, and what
+// finds no room is refused, so that nobody takes it for merged.
+func TestMergeIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		l.far.set(func(f *fake) { f.down = true })
+		merge := func(id int) error {
+			counts := make([]state.Merged, state.MaxMerged)
+			for i := range counts {
+				counts[i] = state.Merged{Key: fmt.Sprint(id, " ", i), Max: 9, Window: time.Hour, Grants: []state.Grant{{N: 1}}}
+			}
+			return l.Merge(t.Context(), fmt.Sprint(id), counts)
+		}
+		const fit = maxWaiting / state.MaxMerged
+		for id := range 2 * fit {
+			if err := merge(id % fit); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := merge(fit); !errors.Is(err, errWaiting) || l.queue.len() != fit {
+			t.Errorf("Merge() = %v with %d waiting, want %d", err, l.queue.len(), fit)
+		}
+		l.far.set(func(f *fake) { f.down = false })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if err := merge(fit); err != nil {
+			t.Error(err)
+		}
+		for _, key := range []string{"0 0", fmt.Sprint(fit, " 99")} {
+			if got := l.far.used(t, key); got != 1 {
+				t.Errorf("%s has %d, want 1", key, got)
+			}
+		}
+	})
 }
