@@ -162,7 +162,7 @@ func lockServe(ctx context.Context, cfg Config) (*os.File, error) {
 // look through. GOGC in the environment goes before.
 func limitGarbage() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(30)
+		debug.SetGCPercent(20)
 	}
 }
 
