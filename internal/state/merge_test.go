@@ -12,15 +12,6 @@ import (
 	"github.com/gatepost/gatepost/internal/state/statetest"
 )
 
-func used(t *testing.T, s state.Store, key string) int64 {
-	t.Helper()
-	u, err := s.Take(t.Context(), key, 0, state.MaxCount, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Used
-}
-
 // TestMerge: what was counted elsewhere counts from when it was, once for each id,
 // also over a restart.
 func TestMerge(t *testing.T) {
@@ -39,7 +30,7 @@ func TestMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if k, n, o := used(t, s, "k"), used(t, s, "new"), used(t, s, "over"); k != 9 || n != 1 || o != 0 {
+	if k, n, o := statetest.Used(t, s, "k"), statetest.Used(t, s, "new"), statetest.Used(t, s, "over"); k != 9 || n != 1 || o != 0 {
 		t.Errorf("after two merges with one id k has %d, new %d, over %d; want 9, 1, 0", k, n, o)
 	}
 	u, err := s.Take(t.Context(), "k", 2, 10, time.Hour)
@@ -51,11 +42,11 @@ func TestMerge(t *testing.T) {
 	}
 	s = openStore(t, path)
 	defer s.Close()
-	if err := s.Merge(t.Context(), "id", counts); err != nil || used(t, s, "k") != 9 {
-		t.Errorf("Merge after a restart = %v, k has %d", err, used(t, s, "k"))
+	if err := s.Merge(t.Context(), "id", counts); err != nil || statetest.Used(t, s, "k") != 9 {
+		t.Errorf("Merge after a restart = %v, k has %d", err, statetest.Used(t, s, "k"))
 	}
-	if err := s.Merge(t.Context(), "other", counts); err != nil || used(t, s, "k") != 16 {
-		t.Errorf("Merge of another id = %v, k has %d", err, used(t, s, "k"))
+	if err := s.Merge(t.Context(), "other", counts); err != nil || statetest.Used(t, s, "k") != 16 {
+		t.Errorf("Merge of another id = %v, k has %d", err, statetest.Used(t, s, "k"))
 	}
 }
 
@@ -77,7 +68,7 @@ func TestMergeLarge(t *testing.T) {
 	}
 	s = openStore(t, path)
 	defer s.Close()
-	if got := used(t, s, "k"); got != state.MaxCount {
+	if got := statetest.Used(t, s, "k"); got != state.MaxCount {
 		t.Errorf("the counter has %d, want %d", got, int64(state.MaxCount))
 	}
 }

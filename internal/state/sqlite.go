@@ -99,9 +99,23 @@ func open(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := empty(db, log)
+	s.path = path
+	err = s.load(ctx)
+	if err == nil {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// empty returns a store with nothing in memory, whose goroutine is not begun.
+func empty(db *sqlite.DB, log *slog.Logger) *SQLite {
 	s := &SQLite{
-		path: path, db: db, log: log,
-		tables:   make(map[Table]*memory, len(Tables)),
+		db: db, log: log,
+		tables:   make(map[Table]*memory, len(bounds)),
 		counters: newMemory(counterBound),
 		dirty:    map[rowID]struct{}{},
 		inFlight: map[rowID]struct{}{},
@@ -112,14 +126,7 @@ func open(ctx context.Context, path string, log *slog.Logger) (*SQLite, error) {
 	for t, b := range bounds {
 		s.tables[t] = newMemory(b)
 	}
-	err = s.load(ctx)
-	if err == nil {
-		err = s.prepare(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
-	}
-	return s, nil
+	return s
 }
 
 // Close implements Store. It returns what kept it from writing all.

@@ -15,20 +15,9 @@ import (
 // Its tables are bounded as those of OpenSQLite, Delivery too, which drops here
 // what ends first; a Put with sync waits for no disk.
 func OpenMemory(log *slog.Logger) *SQLite {
-	s := &SQLite{
-		db:       &sqlite.DB{Writer: sql.OpenDB(noFile{}), Reader: sql.OpenDB(noFile{})},
-		log:      log,
-		tables:   make(map[Table]*memory, len(bounds)),
-		counters: newMemory(counterBound),
-		dirty:    map[rowID]struct{}{},
-		inFlight: map[rowID]struct{}{},
-		wake:     make(chan struct{}, 1),
-		stop:     make(chan struct{}),
-		done:     make(chan struct{}),
-	}
-	for t, b := range bounds {
-		b.onDisk = false
-		s.tables[t] = newMemory(b)
+	s := empty(&sqlite.DB{Writer: sql.OpenDB(noFile{}), Reader: sql.OpenDB(noFile{})}, log)
+	for _, m := range s.tables {
+		m.onDisk = false
 	}
 	go s.pass()
 	return s

@@ -14,6 +14,7 @@ import (
 	"github.com/gatepost/gatepost/internal/mailaddr"
 	"github.com/gatepost/gatepost/internal/state"
 	"github.com/gatepost/gatepost/internal/state/shared"
+	"github.com/gatepost/gatepost/internal/state/statetest"
 )
 
 var _ shared.Remote = (*Remote)(nil)
@@ -28,15 +29,6 @@ func aloneOver(t *testing.T, c *Client) *shared.Store {
 	return s
 }
 
-func usedOf(t *testing.T, s state.Store, key string) int64 {
-	t.Helper()
-	u, err := s.Take(t.Context(), key, 0, state.MaxCount, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Used
-}
-
 // TestMerge: what a daemon counted alone counts once, as much as one merge may have.
 func TestMerge(t *testing.T) {
 	p := newParts(t)
@@ -47,7 +39,7 @@ func TestMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := usedOf(t, r, "k\xfe"); got != 5 {
+	if got := statetest.Used(t, r, "k\xfe"); got != 5 {
 		t.Errorf("two merges with one id count %d, want 5", got)
 	}
 	var most []state.Merged
@@ -79,7 +71,7 @@ func TestLateClaims(t *testing.T) {
 	if _, err := c.State().Remote().TakeAll(ctx, claims, false); err != nil {
 		t.Error(err)
 	}
-	if got := usedOf(t, c.State(), "k"); got != 1 {
+	if got := statetest.Used(t, c.State(), "k"); got != 1 {
 		t.Errorf("%d are counted, want 1", got)
 	}
 }

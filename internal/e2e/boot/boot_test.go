@@ -105,16 +105,8 @@ func mail(to, id string) lab.Mail {
 // can be read.
 func TestServes(t *testing.T) {
 	logsOnFailure(t)
-	const id = "<unit.1@example.com>"
-	in := lab.Message{From: "Carol <carol@example.com>", To: alice, Subject: "Hello", ID: id, Body: "Hello.\n"}
-	out, err := the.Send(lab.Mail{From: lab.StrangerIP, MailFrom: "carol@example.com", RcptTo: []string{alice}, Data: in.Bytes()})
-	if err != nil || out.Reply.Code != 250 {
-		t.Fatalf("Send() = %+v, %v", out, err)
-	}
-	if _, err := the.Read(lab.Mailbox{User: alice, Password: password, Name: "INBOX"}, id); err != nil {
-		t.Error(err)
-	}
-	if out, err = the.Send(mail("dave@example.net", "<unit.2@example.org>")); err != nil || out.Reply.Code != 250 {
+	deliver(t, alice, "<unit.1@example.com>")
+	if out, err := the.Send(mail("dave@example.net", "<unit.2@example.org>")); err != nil || out.Reply.Code != 250 {
 		t.Errorf("Send() = %+v, %v", out, err)
 	}
 }
@@ -131,14 +123,7 @@ func TestGroupHome(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(home, 0o700), os.Chown(home, 5000, 5000), os.Chmod(home, 0o770|os.ModeSetgid)); err != nil {
 		t.Fatal(err)
 	}
-	in := lab.Message{From: "Carol <carol@example.com>", To: bob, Subject: "Hello", ID: id, Body: "Hello.\n"}
-	out, err := the.Send(lab.Mail{From: lab.StrangerIP, MailFrom: "carol@example.com", RcptTo: []string{bob}, Data: in.Bytes()})
-	if err != nil || out.Reply.Code != 250 {
-		t.Fatalf("Send() = %+v, %v", out, err)
-	}
-	if _, err := the.Read(lab.Mailbox{User: bob, Password: password, Name: "INBOX"}, id); err != nil {
-		t.Error(err)
-	}
+	deliver(t, bob, id)
 }
 
 // TestRestartIsAPause: while four users submit and four read without end,

@@ -54,7 +54,7 @@ func TestSplit(t *testing.T) {
 	if !apart {
 		t.Errorf("%s does not say how to go back", splitPage)
 	}
-	deliver(t, "<one.again@example.com>")
+	deliver(t, alice, "<one.again@example.com>")
 	if got := do(t, "stat", "-c", "%U", "/var/lib/gatepost/accounts.db"); strings.TrimSpace(got) != "vmail" {
 		t.Errorf("after going back accounts.db is %s's", got)
 	}
@@ -72,7 +72,7 @@ func do(t *testing.T, argv ...string) string {
 // isApart: each process runs as its user, and only one has a file of the data
 // directory open, with all the mail that goes through them.
 func isApart(t *testing.T) {
-	deliver(t, "<apart.1@example.com>")
+	deliver(t, alice, "<apart.1@example.com>")
 	if out, err := the.Send(mail("dave@example.net", "<apart.2@example.org>")); err != nil || out.Reply.Code != 250 {
 		t.Errorf("Send() = %+v, %v", out, err)
 	}
@@ -104,15 +104,15 @@ func mainPID(t *testing.T, name string) string {
 	return pid
 }
 
-// deliver has a stranger send alice a message, and reads it.
-func deliver(t *testing.T, id string) {
+// deliver has a stranger send a user a message, and reads it.
+func deliver(t *testing.T, to, id string) {
 	t.Helper()
-	in := lab.Message{From: "Carol <carol@example.com>", To: alice, Subject: "Hello", ID: id, Body: "Hello.\n"}
-	out, err := the.Send(lab.Mail{From: lab.StrangerIP, MailFrom: "carol@example.com", RcptTo: []string{alice}, Data: in.Bytes()})
+	in := lab.Message{From: "Carol <carol@example.com>", To: to, Subject: "Hello", ID: id, Body: "Hello.\n"}
+	out, err := the.Send(lab.Mail{From: lab.StrangerIP, MailFrom: "carol@example.com", RcptTo: []string{to}, Data: in.Bytes()})
 	if err != nil || out.Reply.Code != 250 {
 		t.Fatalf("Send() = %+v, %v", out, err)
 	}
-	if _, err := the.Read(lab.Mailbox{User: alice, Password: password, Name: "INBOX"}, id); err != nil {
+	if _, err := the.Read(lab.Mailbox{User: to, Password: password, Name: "INBOX"}, id); err != nil {
 		t.Error(err)
 	}
 }
@@ -147,7 +147,7 @@ func stateRestarts(t *testing.T) {
 	if err := the.Until("all to be well", login); err != nil {
 		t.Error(err)
 	}
-	deliver(t, "<restart.after@example.com>")
+	deliver(t, alice, "<restart.after@example.com>")
 	for name := range owners {
 		if pid := mainPID(t, name); (pid == before[name]) != (name != "state") {
 			t.Errorf("%s was process %s and is %s", name, before[name], pid)

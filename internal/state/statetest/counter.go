@@ -11,6 +11,16 @@ import (
 	"github.com/gatepost/gatepost/internal/state"
 )
 
+// Used returns what a counter of an hour has.
+func Used(t *testing.T, s state.Store, key string) int64 {
+	t.Helper()
+	u, err := s.Take(t.Context(), key, 0, state.MaxCount, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Used
+}
+
 func take(t *testing.T, s state.Store, _ func() state.Store) {
 	begin := time.Now()
 	for i := range int64(5) {
